@@ -1,0 +1,1 @@
+"""Words in, decision out. Importing this package loads nothing: name the module you need."""

@@ -1,0 +1,1 @@
+"""Checks of a prompt: normalise it into several views, then look for what packs rule on."""
