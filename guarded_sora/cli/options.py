@@ -1,0 +1,97 @@
+"""Options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from guarded_sora.errors import UsageError
+from guarded_sora.policies.finding import RequestContext
+from guarded_sora.settings import Settings, load_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+AGE_TIERS = ("minor", "adult", "verified_adult", "unknown")
+
+
+def state_options(command: Command) -> Command:
+    """``--home`` and ``--database-url``: where this installation's state lives."""
+    command = click.option(
+        "--database-url",
+        envvar="GUARDED_SORA_DATABASE_URL",
+        help="SQLAlchemy URL (default: SQLite under home).",
+    )(command)
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="GUARDED_SORA_HOME",
+        help="Folder of keys, log and store (default: the user's data folder).",
+    )(command)
+
+
+def output_options(command: Command) -> Command:
+    """``--json`` and ``--quiet``."""
+    command = click.option("--quiet", "-q", is_flag=True, envvar="GUARDED_SORA_QUIET", help="No progress.")(
+        command
+    )
+    return click.option(
+        "--json", "as_json", is_flag=True, envvar="GUARDED_SORA_JSON", help="JSON on stdout."
+    )(command)
+
+
+def context_options(command: Command) -> Command:
+    """Who asks: the options of a request's context."""
+    for option in (
+        click.option(
+            "--consent", "consents", multiple=True, help="Consent token; may be given several times."
+        ),
+        click.option("--region", default="", envvar="GUARDED_SORA_REGION", help="ISO 3166 code, or EU."),
+        click.option(
+            "--age-tier", type=click.Choice(AGE_TIERS), default="unknown", envvar="GUARDED_SORA_AGE_TIER"
+        ),
+        click.option("--tenant", default="local", envvar="GUARDED_SORA_TENANT", help="Whose platform."),
+        click.option("--actor", default="local", envvar="GUARDED_SORA_ACTOR", help="Who asks."),
+        click.option(
+            "--profile", default="", envvar="GUARDED_SORA_PROFILE", help="Laws to satisfy: eu,us-ca,cn,in,kr."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def request_context(
+    actor: str, tenant: str, age_tier: str, region: str, consents: tuple[str, ...]
+) -> RequestContext:
+    """The context of a request made on the command line."""
+    return RequestContext(
+        actor=actor,
+        tenant=tenant,
+        age_tier=age_tier,
+        region=region,
+        consents=consents,  # type: ignore[arg-type]
+    )
+
+
+def settings_from(home: Path | None, database_url: str | None, **more: object) -> Settings:
+    """Settings of this call: options over environment over defaults."""
+    return load_settings(home=home, database_url=database_url, **more)
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``256x256`` to (width, height).
+
+    Raises:
+        UsageError: not of that form, or out of range.
+    """
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and len(text) <= 11):
+        raise UsageError(f"--size wants WIDTHxHEIGHT in pixels, such as 256x256, not {text[:20]!r}.")
+    size = int(width), int(height)
+    if not all(16 <= side <= 4096 for side in size):
+        raise UsageError("--size wants sides of 16 to 4096 pixels.")
+    return size

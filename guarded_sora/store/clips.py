@@ -1,0 +1,255 @@
+"""ClipStore: draws ids, keeps what was released under them, and finds clips again."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from guarded_sora.detectors.fingerprint import SecondHash, hamming
+from guarded_sora.errors import StoreError
+from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.store.tables import clips, fingerprint_bands, fingerprints, manifests
+
+SEARCH_RADIUS = 31  # bits of 256; the distance within which the band index is exact
+_BANDS = 16
+_DRAWS = 16  # a collision among 2**40 ids is rare; sixteen in a row mean a broken random source
+
+
+class ClipState(StrEnum):
+    """``RESERVED``: an id was drawn, nothing was released. ``HELD``: the film waits for a reviewer."""
+
+    RESERVED = "reserved"
+    HELD = "held"
+    RELEASED = "released"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRecord:
+    """One clip as the store knows it."""
+
+    clip_id: ClipId
+    state: ClipState
+    kind: str
+    created_ms: int
+    intent_id: str
+    file_sha256: str | None
+    manifest_label: str | None
+    audit_seq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FingerprintHit:
+    """A stored second that resembles a looked-up one."""
+
+    clip_id: ClipId
+    position: int
+    distance: int
+
+
+class ClipStore:
+    """The store on one Engine; every method is one transaction.
+
+    Raises (all methods): StoreError when the database refuses.
+    """
+
+    def __init__(self, engine: Engine, *, issuer: str) -> None:
+        self._engine = engine
+        self.issuer = issuer
+
+    def reserve(self, *, kind: str, intent_id: str) -> ClipId:
+        """Draw a new id, unique in this store, and keep it reserved."""
+        for _ in range(_DRAWS):
+            clip_id = ClipId(issuer=self.issuer, id=secrets.randbits(40))
+            row = {
+                "clip_id": str(clip_id),
+                "number": clip_id.id,
+                "state": ClipState.RESERVED.value,
+                "kind": kind,
+                "created_ms": time.time_ns() // 1_000_000,
+                "intent_id": intent_id,
+            }
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(clips), row)
+            except IntegrityError:
+                continue
+            except SQLAlchemyError as error:
+                raise _refused(error) from error
+            return clip_id
+        raise StoreError("No free clip id was found; check the random source of this machine.")
+
+    def record(
+        self,
+        clip_id: ClipId,
+        *,
+        state: ClipState,
+        file_sha256: str,
+        manifest_label: str,
+        manifest_store: bytes,
+        fingerprint: Sequence[SecondHash],
+        seconds: float,
+    ) -> None:
+        """Keep the finished film's manifest and fingerprint; the film itself is not stored here."""
+        values = {
+            "state": state.value,
+            "file_sha256": file_sha256,
+            "manifest_label": manifest_label,
+            "seconds_ms": round(seconds * 1000),
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(update(clips).where(clips.c.clip_id == str(clip_id)).values(values))
+                connection.execute(
+                    insert(manifests),
+                    {"label": manifest_label, "clip_id": str(clip_id), "store": manifest_store},
+                )
+                _insert_fingerprint(connection, clip_id, fingerprint)
+        except SQLAlchemyError as error:
+            raise _refused(error) from error
+
+    def settle(self, clip_id: ClipId, *, state: ClipState, audit_seq: int | None = None) -> None:
+        """Set the state, and the log's sequence number of the outcome where there is one."""
+        values: dict[str, Any] = {"state": state.value}
+        if audit_seq is not None:
+            values["audit_seq"] = audit_seq
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(update(clips).where(clips.c.clip_id == str(clip_id)).values(values))
+        except SQLAlchemyError as error:
+            raise _refused(error) from error
+
+    def forget(self, clip_id: ClipId) -> None:
+        """Drop fingerprint and manifest of a clip that was never released; its id stays used up."""
+        key = str(clip_id)
+        try:
+            with self._engine.begin() as connection:
+                for table in (fingerprint_bands, fingerprints, manifests):
+                    connection.execute(delete(table).where(table.c.clip_id == key))
+        except SQLAlchemyError as error:
+            raise _refused(error) from error
+
+    def by_number(self, number: int) -> tuple[ClipRecord, ...]:
+        """The clips whose mark carries ``number`` (40 bits)."""
+        return self._clips(clips.c.number == number)
+
+    def by_id(self, clip_id: ClipId) -> ClipRecord | None:
+        """The clip of exactly this id."""
+        found = self._clips(clips.c.clip_id == str(clip_id))
+        return found[0] if found else None
+
+    def by_sha256(self, file_sha256: str) -> tuple[ClipRecord, ...]:
+        """The clips released or held as exactly this file."""
+        return self._clips(clips.c.file_sha256 == file_sha256)
+
+    def manifest(self, label: str) -> bytes | None:
+        """The signed manifest store kept under its active label."""
+        with self._engine.connect() as connection:
+            found = connection.execute(select(manifests.c.store).where(manifests.c.label == label)).scalar()
+        return bytes(found) if found is not None else None
+
+    def fingerprint(self, clip_id: ClipId) -> tuple[SecondHash, ...]:
+        """The stored fingerprint, in order of time; empty when there is none."""
+        query = (
+            select(fingerprints)
+            .where(fingerprints.c.clip_id == str(clip_id))
+            .order_by(fingerprints.c.position)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            SecondHash(second=row.second_ms / 1000, bits=bytes(row.bits), quality=row.quality) for row in rows
+        )
+
+    def resembling(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[FingerprintHit, ...]:
+        """Every stored second within ``within`` bits (at most 31) of ``bits``, nearest first."""
+        if within > SEARCH_RADIUS:
+            raise ValueError(f"the band index is exact up to {SEARCH_RADIUS} bits, not {within}")
+        near = [
+            and_(fingerprint_bands.c.band == band, fingerprint_bands.c.value.in_(_near_values(value)))
+            for band, value in enumerate(_band_values(bits))
+        ]
+        query = select(
+            fingerprint_bands.c.clip_id, fingerprint_bands.c.position, fingerprint_bands.c.bits
+        ).where(or_(*near))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.distinct()).all()
+        hits = (
+            FingerprintHit(
+                clip_id=ClipId.parse(row.clip_id),
+                position=row.position,
+                distance=hamming(bits, bytes(row.bits)),
+            )
+            for row in rows
+        )
+        return tuple(sorted((hit for hit in hits if hit.distance <= within), key=lambda hit: hit.distance))
+
+    def _clips(self, condition: Any) -> tuple[ClipRecord, ...]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(clips).where(condition).order_by(clips.c.created_ms)).all()
+        return tuple(_clip_record(row) for row in rows)
+
+
+def _clip_record(row: Row[Any]) -> ClipRecord:
+    return ClipRecord(
+        clip_id=ClipId.parse(row.clip_id),
+        state=ClipState(row.state),
+        kind=row.kind,
+        created_ms=row.created_ms,
+        intent_id=row.intent_id,
+        file_sha256=row.file_sha256,
+        manifest_label=row.manifest_label,
+        audit_seq=row.audit_seq,
+    )
+
+
+def _insert_fingerprint(connection: Connection, clip_id: ClipId, fingerprint: Sequence[SecondHash]) -> None:
+    if not fingerprint:
+        return
+    key = str(clip_id)
+    connection.execute(
+        insert(fingerprints),
+        [
+            {
+                "clip_id": key,
+                "position": position,
+                "second_ms": round(hashed.second * 1000),
+                "bits": hashed.bits,
+                "quality": hashed.quality,
+            }
+            for position, hashed in enumerate(fingerprint)
+        ],
+    )
+    connection.execute(
+        insert(fingerprint_bands),
+        [
+            {"band": band, "value": value, "clip_id": key, "position": position, "bits": hashed.bits}
+            for position, hashed in enumerate(fingerprint)
+            for band, value in enumerate(_band_values(hashed.bits))
+        ],
+    )
+
+
+def _band_values(bits: bytes) -> Iterable[int]:
+    if len(bits) != 2 * _BANDS:
+        raise ValueError(f"a fingerprint has {2 * _BANDS} bytes, not {len(bits)}")
+    return [int.from_bytes(bits[2 * band : 2 * band + 2], "big") for band in range(_BANDS)]
+
+
+def _near_values(value: int) -> list[int]:
+    """``value`` and the sixteen values one bit away."""
+    return [value, *(value ^ (1 << bit) for bit in range(16))]
+
+
+def _refused(error: SQLAlchemyError) -> StoreError:
+    return StoreError(
+        f"The store's database refused ({type(error).__name__}); check disk space and access, then retry."
+    )
