@@ -1,0 +1,139 @@
+"""Sign a finished file: the last step, after pixels, mark, encoding and container tags."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guarded_sora.errors import MediaError, ProvenanceError
+from guarded_sora.provenance.credentials.container import ContainerReport, inspect
+from guarded_sora.provenance.credentials.jumbf import active_label
+from guarded_sora.provenance.credentials.library import open_context
+from guarded_sora.provenance.credentials.manifest import ManifestContent, build_definition, ingredient_label
+from guarded_sora.provenance.credentials.signer import Signer, open_signer
+from guarded_sora.provenance.credentials.trust import Trust
+
+SIDECAR_SUFFIX = ".c2pa"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What signing made: the active manifest's ``label`` and the ``store`` to keep in the repository.
+
+    ``sidecar`` is the file the store was written to, for containers that cannot carry one; otherwise None.
+    """
+
+    label: str
+    store: bytes
+    sidecar: Path | None = None
+
+
+def sign(
+    src: Path, dst: Path, content: ManifestContent, signer: Signer, *, trust: Trust | None = None
+) -> Signed:
+    """Write ``src`` with its manifest to ``dst``; nothing stays at ``dst`` when signing fails.
+
+    The content hash is verified after signing. ``trust`` decides only which verdict on an ingredient's own
+    credentials is recorded beside it. WebM and Matroska cannot carry a store: ``dst`` is a copy and
+    the store lies beside it in ``dst`` + ``.c2pa``.
+
+    Raises ``MediaError`` for a file that the container guard refuses or that cannot be signed, and
+    ``ProvenanceError`` when the signature cannot be made or does not verify.
+    """
+    report = _guarded(src)
+    if dst.exists() and src.samefile(dst):
+        raise MediaError("A file cannot be signed onto itself; give another output path.")
+    for ingredient in content.ingredients:
+        _guarded(ingredient.path)
+    detached = report.kind == "matroska"
+    sidecar = dst.with_name(dst.name + SIDECAR_SUFFIX) if detached else None
+    try:
+        store = _sign(src, dst, content, signer, trust or Trust(), report, detached=detached)
+        if sidecar is not None:
+            sidecar.write_bytes(store)
+    except BaseException:
+        _discard(dst, sidecar)
+        raise
+    return Signed(label=active_label(store), store=store, sidecar=sidecar)
+
+
+def _sign(
+    src: Path,
+    dst: Path,
+    content: ManifestContent,
+    signer: Signer,
+    trust: Trust,
+    report: ContainerReport,
+    *,
+    detached: bool,
+) -> bytes:
+    import c2pa
+
+    definition = build_definition(content, report.mime)
+    try:
+        with (
+            open_context(trust) as context,
+            open_signer(signer) as native,
+            c2pa.Builder(definition, context) as builder,
+        ):
+            if content.thumbnail is not None:
+                builder.add_resource("thumbnail.jpg", io.BytesIO(content.thumbnail))
+            _add_ingredients(builder, content)
+            if detached:
+                builder.set_no_embed()
+            with open(src, "rb") as source, open(dst, "w+b") as target:
+                store = bytes(builder.sign(native, report.mime, source, target))
+        if detached:
+            shutil.copyfile(src, dst)
+        return store
+    except c2pa.C2paError.NotSupported as error:
+        raise MediaError(
+            f"A {report.mime} file cannot carry Content Credentials; write the clip as .mp4."
+        ) from error
+    except c2pa.C2paError as error:
+        raise ProvenanceError(_explain(error)) from error
+    except OSError as error:
+        raise MediaError(
+            f"The signed file could not be written to {dst.name!r}; check the folder's rights and free space."
+        ) from error
+
+
+def _add_ingredients(builder: Any, content: ManifestContent) -> None:
+    for index, ingredient in enumerate(content.ingredients):
+        description = {
+            "title": ingredient.title,
+            "relationship": ingredient.relationship,
+            "label": ingredient_label(index, ingredient),
+        }
+        with open(ingredient.path, "rb") as stream:
+            builder.add_ingredient(description, _guarded(ingredient.path).mime, stream)
+
+
+def _guarded(path: Path) -> ContainerReport:
+    report = inspect(path)
+    if report.refused:
+        raise MediaError(f"The file {path.name!r} cannot be signed: {report.refused}.")
+    if report.kind == "unknown":
+        raise MediaError(
+            f"The file {path.name!r} is no film or picture that can be signed; write it as .mp4."
+        )
+    return report
+
+
+def _explain(error: Exception) -> str:
+    text = str(error)
+    if "http resolver" in text:
+        return "The timestamp authority did not answer; try again, or sign without a timestamp."
+    if text.startswith("Signature"):
+        return "The clip was not signed: key, chain or expiry date was refused; run 'guarded-sora keys'."
+    kind = text.split(":", 1)[0][:40]
+    return f"The clip was not signed: the C2PA library reported '{kind}'; nothing was written."
+
+
+def _discard(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            path.unlink(missing_ok=True)
