@@ -1,0 +1,184 @@
+"""What one append does inside its transaction: lock, hash, insert, close tiles, move the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from guarded_sora.audit import tree
+from guarded_sora.audit.checkpoint import Checkpoint, Signer
+from guarded_sora.audit.entry import Prepared, parse, same_event
+from guarded_sora.audit.errors import EntryInvalid, LogCorrupt, SchemaMismatch
+from guarded_sora.audit.payloads import Vault
+from guarded_sora.audit.tables import checkpoints, events, tiles, tree_state
+
+STATE_ROW = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Where an event stands: ``seq`` counts from 0, ``leaf`` is its 32-byte leaf hash."""
+
+    seq: int
+    id: str
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The right edge of the tree and the time of the newest entry, in milliseconds."""
+
+    frontier: tree.Frontier
+    ts: int
+
+
+def read_state(connection: Connection, *, lock: bool = False) -> State:
+    """The state row; with ``lock`` no other writer gets past this until the transaction ends."""
+    query = select(tree_state.c.size, tree_state.c.ts, tree_state.c.frontier).where(
+        tree_state.c.id == STATE_ROW
+    )
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise SchemaMismatch("The log's state row is missing; run 'guarded-sora migrate' on this database.")
+    try:
+        return State(tree.Frontier.from_bytes(row.size, row.frontier), row.ts)
+    except ValueError as error:
+        raise LogCorrupt("The row tree_state.id=1 contradicts itself; the database was changed.") from error
+
+
+def write(
+    connection: Connection,
+    batch: Sequence[Prepared],
+    *,
+    now: int,
+    vault: Vault,
+    known_ids: bool,
+    bulk: Callable[[Connection, list[dict[str, Any]]], None] | None = None,
+) -> list[Appended | EntryInvalid]:
+    """Write ``batch`` into the open, locked transaction; one result an event, in order.
+
+    ``known_ids``: look up ids that stand in the log already and answer with where they stand. An id
+    that stands there for another event gives an ``EntryInvalid`` in its place, not a raise: the
+    others of the batch belong to other callers. ``bulk`` replaces the plain insert of event rows.
+    """
+    state = read_state(connection, lock=True)
+    frontier, ts = state.frontier, max(now, state.ts)
+    start = frontier.size
+    found = _find(connection, batch) if known_ids else {}
+    fresh: dict[bytes, tuple[int, Prepared]] = {}
+    rows: list[dict[str, Any]] = []
+    closed: list[tree.ClosedTile] = []
+    results: list[Appended | EntryInvalid] = []
+    for prepared in batch:
+        event = prepared.event
+        if prepared.id in found:
+            results.append(_again(found[prepared.id], prepared))
+            continue
+        if prepared.id in fresh:
+            seq, first = fresh[prepared.id]
+            results.append(
+                Appended(seq=seq, id=event.id, leaf=rows[seq - start]["leaf"])
+                if first.head == prepared.head or first.event == event
+                else _reused(event.id)
+            )
+            continue
+        entry = prepared.entry(ts)
+        leaf = tree.leaf_hash(entry)
+        seq = frontier.size
+        fresh[prepared.id] = (seq, prepared)
+        frontier.push(leaf, closed)
+        rows.append(
+            {
+                "seq": seq,
+                "id": prepared.id,
+                "ts": ts,
+                "kind": event.kind,
+                "actor": event.actor,
+                "subject": event.subject,
+                "entry": entry,
+                "leaf": leaf,
+            }
+        )
+        results.append(Appended(seq=seq, id=event.id, leaf=leaf))
+    if not rows:
+        return results
+    if bulk is None:
+        connection.execute(insert(events), rows)
+    else:
+        bulk(connection, rows)
+    if closed:
+        _write_tiles(connection, closed, [row["leaf"] for row in rows], start)
+    vault.store(connection, list(fresh.values()), ts)
+    connection.execute(
+        update(tree_state)
+        .where(tree_state.c.id == STATE_ROW)
+        .values(size=frontier.size, ts=ts, frontier=frontier.to_bytes())
+    )
+    return results
+
+
+def sign(connection: Connection, signer: Signer, now: int) -> Checkpoint:
+    """The checkpoint of the whole tree, signed now unless it was signed before. Needs the lock."""
+    state = read_state(connection, lock=True)
+    size, root = state.frontier.size, state.frontier.root()
+    note = connection.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+    if note is not None:
+        return Checkpoint(origin=signer.origin, size=size, root=root, note=note)
+    checkpoint = signer.sign(size, root)
+    connection.execute(insert(checkpoints).values(size=size, ts=now, note=checkpoint.note))
+    return checkpoint
+
+
+def _find(connection: Connection, batch: Sequence[Prepared]) -> dict[bytes, Any]:
+    found: dict[bytes, Any] = {}
+    ids = [prepared.id for prepared in batch]
+    for at in range(0, len(ids), 500):
+        query = select(events.c.id, events.c.seq, events.c.entry, events.c.leaf).where(
+            events.c.id.in_(ids[at : at + 500])
+        )
+        found.update((bytes(row.id), row) for row in connection.execute(query))
+    return found
+
+
+def _again(row: Any, prepared: Prepared) -> Appended | EntryInvalid:
+    if not same_event(parse(row.seq, row.entry), prepared):
+        return _reused(prepared.event.id)
+    return Appended(seq=row.seq, id=prepared.event.id, leaf=bytes(row.leaf))
+
+
+def _reused(identity: str) -> EntryInvalid:
+    return EntryInvalid(f"The id {identity} already belongs to another event; give every event its own.")
+
+
+def _write_tiles(
+    connection: Connection, closed: Sequence[tree.ClosedTile], leaves: Sequence[bytes], start: int
+) -> None:
+    """Insert full tiles. Their hashes come from this batch, and from the tables where they began earlier."""
+    roots: dict[tuple[int, int], bytes] = {(tile.level, tile.idx): tile.root for tile in closed}
+    rows = []
+    for tile in closed:
+        low, high = tile.idx << tree.TILE_HEIGHT, (tile.idx + 1) << tree.TILE_HEIGHT
+        if tile.level == 0:
+            earlier = _column(connection, events.c.leaf, events.c.seq, low, min(high, start))
+            data = b"".join([*earlier, *leaves[max(low, start) - start : high - start]])
+        else:
+            below = tile.level - 1
+            first = next((at for at in range(low, high) if (below, at) in roots), high)
+            earlier = _column(connection, tiles.c.root, tiles.c.idx, low, first, tiles.c.level == below)
+            data = b"".join([*earlier, *(roots[below, at] for at in range(first, high))])
+        if len(data) != tree.TILE_WIDTH * tree.HASH:
+            raise LogCorrupt(f"Rows are missing below tiles.level={tile.level}, idx={tile.idx}.")
+        rows.append({"level": tile.level, "idx": tile.idx, "root": tile.root, "data": data})
+    connection.execute(insert(tiles), rows)
+
+
+def _column(
+    connection: Connection, column: Any, key: Any, low: int, high: int, *where: Any
+) -> Sequence[bytes]:
+    if low >= high:
+        return ()
+    query = select(column).where(key >= low, key < high, *where).order_by(key)
+    return [bytes(item) for item in connection.execute(query).scalars()]

@@ -1,0 +1,234 @@
+"""Re-hashes the whole log and names every row that does not fit: ``audit verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from guarded_sora.audit import tree
+from guarded_sora.audit.append import read_state
+from guarded_sora.audit.checkpoint import Checkpoint, open_note
+from guarded_sora.audit.connections import reading
+from guarded_sora.audit.entry import parse
+from guarded_sora.audit.errors import LogCorrupt, ProofInvalid
+from guarded_sora.audit.payloads import Vault
+from guarded_sora.audit.tables import checkpoints, events, payloads, tiles
+
+Progress = Callable[[int, int], None]
+"""Called as ``progress(entries done, entries in all)``."""
+
+CHUNK = 4 * tree.TILE_WIDTH
+MAX_PROBLEMS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """``where``: the exact row, such as ``events.seq=17``. ``what``: how it contradicts the tree."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What was re-hashed. The log holds when ``problems`` is empty."""
+
+    size: int
+    root: bytes
+    checkpoints: int
+    payloads: int
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+class Rehash:
+    """One pass over the log, in chunks that each read in their own short transaction.
+
+    The size is fixed at the start, so writers may go on writing. Rows are compared with what their
+    own bytes hash to, with the closed tiles, with the state row and with every signed checkpoint.
+    """
+
+    def __init__(self, engine: Engine, key: str, vault: Vault | None) -> None:
+        self._engine = engine
+        self._key = key
+        self._vault = vault
+        self._problems: list[Problem] = []
+        self._frontier = tree.Frontier()
+        self._ts = 0
+        self._leaves: list[bytes] = []
+        self._roots: dict[int, list[bytes]] = {}
+        self._payloads = 0
+
+    def run(self, progress: Progress | None, published: Sequence[str]) -> VerifyReport:
+        # Rows and checkpoints are committed together with the state, so whatever is read before the
+        # state must lie inside it, however many writers are at work.
+        with reading(self._engine) as connection:
+            notes = connection.execute(
+                select(checkpoints.c.size, checkpoints.c.note).order_by(checkpoints.c.size)
+            ).all()
+            first, last = connection.execute(select(func.min(events.c.seq), func.max(events.c.seq))).one()
+            tops = connection.execute(
+                select(tiles.c.level, func.max(tiles.c.idx).label("idx")).group_by(tiles.c.level)
+            ).all()
+        with reading(self._engine) as connection:
+            try:
+                state = read_state(connection)
+                size, edge = state.frontier.size, state.frontier.to_bytes()
+            except LogCorrupt as error:
+                self._report("tree_state.id=1", str(error))
+                size, edge = (-1 if last is None else last) + 1, None
+        signed = self._signed(notes, published, size)
+        if first is not None and first < 0:
+            self._report(f"events.seq={first}", "stands before the beginning of the log")
+        if last is not None and last >= size:
+            self._report(f"events.seq={last}", "stands beyond the end of the log")
+        for top in tops:
+            if top.idx >= size >> (tree.TILE_HEIGHT * (top.level + 1)):
+                self._report(f"tiles.level={top.level}, idx={top.idx}", "stands beyond the end of the log")
+        for low in range(0, size, CHUNK):
+            high = min(low + CHUNK, size)
+            self._chunk(low, high, signed)
+            if progress is not None:
+                progress(high, size)
+        self._check_roots(signed, 0)
+        if edge is not None and self._frontier.to_bytes() != edge:
+            self._report("tree_state.id=1", "does not hold the right edge of the rows that are there")
+        return VerifyReport(
+            size=size,
+            root=self._frontier.root(),
+            checkpoints=len(notes) + len(published),
+            payloads=self._payloads,
+            problems=tuple(self._problems),
+        )
+
+    def _report(self, where: str, what: str) -> None:
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(Problem(where=where, what=what))
+
+    def _signed(self, notes: Sequence[Any], published: Sequence[str], size: int) -> dict[int, list[Any]]:
+        """Checkpoints that must hold, by size; those that cannot are reported here."""
+        signed: dict[int, list[tuple[str, Checkpoint]]] = {}
+        named = [(f"checkpoints.size={row.size}", row.size, row.note) for row in notes]
+        named += [(f"published checkpoint {at + 1}", None, note) for at, note in enumerate(published)]
+        for where, stored, note in named:
+            try:
+                checkpoint = open_note(note, self._key)
+            except ProofInvalid as error:
+                self._report(where, str(error))
+                continue
+            if stored is not None and stored != checkpoint.size:
+                self._report(where, f"holds a checkpoint of size {checkpoint.size}")
+            elif checkpoint.size > size:
+                self._report(
+                    where,
+                    f"signs {checkpoint.size} entries, but the log holds {size}: "
+                    "its end was cut off or it was rolled back",
+                )
+            else:
+                signed.setdefault(checkpoint.size, []).append((where, checkpoint))
+        return signed
+
+    def _chunk(self, low: int, high: int, signed: dict[int, list[Any]]) -> None:
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(events).where(events.c.seq >= low, events.c.seq < high).order_by(events.c.seq)
+            ).all()
+            full = connection.execute(
+                select(tiles).where(
+                    tiles.c.level == 0,
+                    tiles.c.idx >= low >> tree.TILE_HEIGHT,
+                    tiles.c.idx < high >> tree.TILE_HEIGHT,
+                )
+            ).all()
+            by_tile = {row.idx: row for row in full}
+            found = {row.seq: row for row in rows}
+            held = self._payload_rows(connection, low, high)
+            for seq in range(low, high):
+                tile = by_tile.get(seq >> tree.TILE_HEIGHT)
+                at = (seq & (tree.TILE_WIDTH - 1)) * tree.HASH
+                sealed = tile.data[at : at + tree.HASH] if tile is not None else None
+                leaf = self._row(connection, seq, found.get(seq), sealed, held)
+                closed: list[tree.ClosedTile] = []
+                self._frontier.push(leaf, closed)
+                self._leaves.append(leaf)
+                for item in closed:
+                    self._tile(connection, item, by_tile)
+                if self._frontier.size in signed:
+                    self._check_roots(signed, self._frontier.size)
+
+    def _row(self, connection: Any, seq: int, row: Any, sealed: bytes | None, held: set[int]) -> bytes:
+        """Check one event row; returns the leaf hash to go on with.
+
+        Where the row was changed but its tile still remembers the leaf, the tile's leaf is used, so
+        that one changed row is one problem and not a problem of every root after it.
+        """
+        where = f"events.seq={seq}"
+        if row is None:
+            self._report(where, "is missing")
+            return sealed if sealed is not None and len(sealed) == tree.HASH else bytes(tree.HASH)
+        leaf = tree.leaf_hash(row.entry)
+        if leaf != row.leaf:
+            self._report(where, "holds an entry that does not hash to its leaf")
+        elif sealed is not None and sealed != leaf:
+            self._report(where, "holds an entry that is not the one its tile was closed over")
+        else:
+            self._fields(connection, where, row, held)
+            return leaf
+        return sealed if sealed is not None and len(sealed) == tree.HASH else bytes(row.leaf)
+
+    def _fields(self, connection: Any, where: str, row: Any, held: set[int]) -> None:
+        try:
+            entry = parse(row.seq, row.entry)
+        except LogCorrupt:
+            self._report(where, "does not hold an entry")
+            return
+        columns = (bytes(row.id).hex(), row.ts, row.kind, row.actor, row.subject)
+        if columns != (entry.id.replace("-", ""), entry.ts, entry.kind, entry.actor, entry.subject):
+            self._report(where, "has columns that differ from its entry")
+        if entry.ts < self._ts:
+            self._report(where, "is older than the entry before it")
+        self._ts = max(self._ts, entry.ts)
+        if entry.payload is None:
+            if row.seq in held:
+                self._report(f"payloads.seq={row.seq}", "holds a payload its entry does not commit to")
+            return
+        self._payloads += 1
+        if self._vault is not None:
+            try:
+                self._vault.open(connection, entry)
+            except LogCorrupt as error:
+                self._report(f"payloads.seq={row.seq}", str(error))
+
+    def _payload_rows(self, connection: Any, low: int, high: int) -> set[int]:
+        query = select(payloads.c.seq).where(payloads.c.seq >= low, payloads.c.seq < high)
+        return set(connection.execute(query).scalars())
+
+    def _tile(self, connection: Any, closed: tree.ClosedTile, known: dict[int, Any]) -> None:
+        where = f"tiles.level={closed.level}, idx={closed.idx}"
+        below = self._leaves if closed.level == 0 else self._roots.get(closed.level - 1, [])
+        expected = b"".join(below[-tree.TILE_WIDTH :])
+        del below[:]
+        self._roots.setdefault(closed.level, []).append(closed.root)
+        row = known.get(closed.idx) if closed.level == 0 else None
+        if row is None:
+            row = connection.execute(
+                select(tiles).where(tiles.c.level == closed.level, tiles.c.idx == closed.idx)
+            ).first()
+        if row is None:
+            self._report(where, "is missing")
+        elif row.data != expected or row.root != closed.root:
+            self._report(where, "does not hold the hashes of the rows below it")
+
+    def _check_roots(self, signed: dict[int, list[Any]], size: int) -> None:
+        if self._frontier.size != size and size:
+            return
+        root = self._frontier.root() if size else tree.EMPTY_ROOT
+        for where, checkpoint in signed.get(size, ()):
+            if checkpoint.root != root:
+                self._report(where, "signs another root than the rows give: a row below it was changed")

@@ -1,0 +1,130 @@
+"""The tables of the log. Statements only; no object mapper.
+
+``events``, ``tiles`` and ``checkpoints`` are append-only (triggers refuse the rest).
+``tree_state`` is one row: how many events there are and the right edge of the tree.
+``payloads`` and ``subject_keys`` hold personal data and are the only tables erasure empties.
+``holds`` and ``cases`` are projections: both can be rebuilt from ``events``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+REVISIONS = ("0001",)
+"""Every Alembic revision this program knows, oldest first."""
+
+SCHEMA_REVISION = REVISIONS[-1]
+"""The one it reads and writes."""
+
+VERSION_TABLE = "audit_version"
+
+# SQLite gives an INTEGER PRIMARY KEY for free (it is the rowid); a BIGINT one costs an index.
+Big = BigInteger().with_variant(Integer(), "sqlite")
+
+# Byte order on both databases, so that a range of kinds is a range of the index.
+Kind = String(64).with_variant(String(64, collation="C"), "postgresql")
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Big, primary_key=True, autoincrement=False),
+    Column("id", LargeBinary(16), nullable=False),
+    Column("ts", Big, nullable=False),
+    Column("kind", Kind, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary(32), nullable=False),
+    UniqueConstraint("id", name="events_id"),
+)
+Index("events_subject", events.c.subject, events.c.seq)
+Index("events_kind", events.c.kind, events.c.seq)
+Index("events_actor", events.c.actor, events.c.ts)
+
+tiles = Table(
+    "tiles",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("idx", Big, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+tree_state = Table(
+    "tree_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", Big, nullable=False),
+    Column("ts", Big, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Big, primary_key=True, autoincrement=False),
+    Column("ts", Big, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+subject_keys = Table(
+    "subject_keys",
+    metadata,
+    Column("key_id", LargeBinary(16), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("wrapped", LargeBinary, nullable=True),
+    Column("created_at", Big, nullable=False),
+    Column("erased_at", Big, nullable=True),
+)
+Index("subject_keys_owner", subject_keys.c.owner)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("seq", Big, primary_key=True, autoincrement=False),
+    Column("owner", String(200), nullable=False),
+    Column("key_id", LargeBinary(16), nullable=False),
+    Column("ciphertext", LargeBinary, nullable=True),
+    Column("erased_at", Big, nullable=True),
+)
+Index("payloads_owner", payloads.c.owner)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("reason", String(64), primary_key=True),
+    Column("until", Big, nullable=True),
+    Column("seq", Big, nullable=False),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", String(36), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("opened_seq", Big, nullable=False),
+    Column("opened_ts", Big, nullable=False),
+    Column("changed_seq", Big, nullable=False),
+    Column("due_ts", Big, nullable=True),
+    Column("holder", String(200), nullable=True),
+    Column("held_until", Big, nullable=True),
+    Column("record", LargeBinary, nullable=False),
+)
+Index("cases_queue", cases.c.state, cases.c.opened_seq)
+Index("cases_subject", cases.c.subject)

@@ -1,0 +1,119 @@
+"""Reads nodes of the tree out of the database, tile by tile, and keeps full tiles in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from sqlalchemy import Connection, select
+
+from guarded_sora.audit import tree
+from guarded_sora.audit.errors import LogCorrupt
+from guarded_sora.audit.tables import events, tiles
+
+
+class TileCache:
+    """The inner nodes of full tiles, least recently used first out. Full tiles never change.
+
+    One tile takes 16 kB; safe to share between threads.
+    """
+
+    def __init__(self, capacity: int = 2048) -> None:
+        self._capacity = capacity
+        self._nodes: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int]) -> bytes | None:
+        with self._lock:
+            found = self._nodes.get(key)
+            if found is not None:
+                self._nodes.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[int, int], nodes: bytes) -> None:
+        with self._lock:
+            self._nodes[key] = nodes
+            while len(self._nodes) > self._capacity:
+                self._nodes.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._nodes.clear()
+
+
+class TileReader:
+    """Nodes of the tree of the first ``size`` leaves; call it as ``reader(height, index)``."""
+
+    def __init__(self, connection: Connection, size: int, cache: TileCache) -> None:
+        self._connection = connection
+        self._size = size
+        self._cache = cache
+        self._partial: dict[tuple[int, int], bytes] = {}
+
+    def __call__(self, height: int, index: int) -> bytes:
+        level, inside = divmod(height, tree.TILE_HEIGHT)
+        first = index << inside
+        tile = first >> tree.TILE_HEIGHT
+        width = min(tree.TILE_WIDTH, (self._size >> (tree.TILE_HEIGHT * level)) - (tile << tree.TILE_HEIGHT))
+        nodes = self._nodes(level, tile, width)
+        return tree.node_of_tile(nodes, width, inside, index - ((tile << tree.TILE_HEIGHT) >> inside))
+
+    def preload(self, index: int) -> None:
+        """Fetch the full tiles above leaf ``index`` that are not in memory, in one query."""
+        wanted = []
+        level, tile = 0, index >> tree.TILE_HEIGHT
+        while (tile + 1) << (tree.TILE_HEIGHT * (level + 1)) <= self._size:
+            if self._cache.get((level, tile)) is None:
+                wanted.append((tiles.c.level == level) & (tiles.c.idx == tile))
+            level, tile = level + 1, tile >> tree.TILE_HEIGHT
+        if not wanted:
+            return
+        condition = wanted[0]
+        for other in wanted[1:]:
+            condition |= other
+        for row in self._connection.execute(
+            select(tiles.c.level, tiles.c.idx, tiles.c.data).where(condition)
+        ):
+            if len(row.data) == tree.TILE_WIDTH * tree.HASH:
+                self._cache.put((row.level, row.idx), tree.tile_nodes(row.data))
+
+    def row(self, level: int, tile: int, width: int) -> bytes:
+        """The lowest row of a tile: ``width`` hashes of 32 bytes, joined."""
+        if width == tree.TILE_WIDTH:
+            data = self._connection.execute(
+                select(tiles.c.data).where(tiles.c.level == level, tiles.c.idx == tile)
+            ).scalar()
+            if data is None or len(data) != tree.TILE_WIDTH * tree.HASH:
+                raise LogCorrupt(f"The row tiles.level={level}, idx={tile} is missing or damaged.")
+            return bytes(data)
+        low = tile << tree.TILE_HEIGHT
+        high = low + width - 1
+        if level == 0:
+            query = select(events.c.leaf).where(events.c.seq.between(low, high)).order_by(events.c.seq)
+        else:
+            query = (
+                select(tiles.c.root)
+                .where(tiles.c.level == level - 1, tiles.c.idx.between(low, high))
+                .order_by(tiles.c.idx)
+            )
+        hashes = self._connection.execute(query).scalars().all()
+        if len(hashes) != width or any(len(item) != tree.HASH for item in hashes):
+            where = (
+                f"events.seq {low} to {high}"
+                if level == 0
+                else f"tiles.level={level - 1}, idx {low} to {high}"
+            )
+            raise LogCorrupt(f"Rows are missing or damaged among {where}.")
+        return b"".join(hashes)
+
+    def _nodes(self, level: int, tile: int, width: int) -> bytes:
+        key = (level, tile)
+        if width < tree.TILE_WIDTH:
+            if key not in self._partial:
+                self._partial[key] = tree.tile_nodes(self.row(level, tile, width))
+            return self._partial[key]
+        nodes = self._cache.get(key)
+        if nodes is None:
+            nodes = tree.tile_nodes(self.row(level, tile, width))
+            self._cache.put(key, nodes)
+        return nodes
