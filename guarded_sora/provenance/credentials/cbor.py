@@ -62,19 +62,13 @@ class _Decoder:
         if major == 4:
             return [self.item(depth + 1) for _ in self.counted(count)]
         if major == 5:
-            return {self.key(depth): self.item(depth + 1) for _ in self.counted(count)}
+            return _as_map([self.item(depth + 1) for _ in range(2 * len(self.counted(count)))])
         return self.item(depth + 1)
 
     def counted(self, count: int) -> range:
         if count > len(self.data) - self.position:
             raise ValueError("the CBOR data is cut off")
         return range(count)
-
-    def key(self, depth: int) -> Any:
-        key = self.item(depth + 1)
-        if isinstance(key, (list, dict)):
-            raise ValueError("the CBOR data uses a container as a key")
-        return key
 
     def indefinite(self, major: int, depth: int) -> Any:
         parts: list[Any] = []
@@ -88,7 +82,7 @@ class _Decoder:
         if major == 4:
             return parts
         if major == 5 and len(parts) % 2 == 0:
-            return {key: value for key, value in zip(parts[::2], parts[1::2], strict=True) if _hashable(key)}
+            return _as_map(parts)
         raise ValueError("the CBOR data holds an indefinite item that cannot be one")
 
     def peek(self) -> int:
@@ -109,7 +103,12 @@ class _Decoder:
         raise ValueError("the CBOR data holds a reserved simple value")
 
 
-def _hashable(key: Any) -> bool:
-    if isinstance(key, (list, dict)):
+def _as_map(parts: list[Any]) -> dict[Any, Any]:
+    """Keys and values in turn. A repeated key is refused: two readers might each take another one."""
+    keys = parts[::2]
+    if any(isinstance(key, list | dict) for key in keys):
         raise ValueError("the CBOR data uses a container as a key")
-    return True
+    found = dict(zip(keys, parts[1::2], strict=True))
+    if len(found) != len(keys):
+        raise ValueError("the CBOR data repeats a key")
+    return found

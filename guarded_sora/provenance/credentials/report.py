@@ -87,10 +87,14 @@ def read_store(reader: Any, report: Mapping[str, Any]) -> bytes:
     return target.getvalue()
 
 
-def active_codes(report: Mapping[str, Any]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Success codes and failure codes about the active manifest."""
+def active_codes(report: Mapping[str, Any]) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """Success, failure and informational codes about the active manifest."""
     active = _mapping(_mapping(report.get("validation_results")).get("activeManifest"))
-    return frozenset(_codes(active.get("success"))), tuple(dict.fromkeys(_codes(active.get("failure"))))
+    return (
+        frozenset(_codes(active.get("success"))),
+        tuple(dict.fromkeys(_codes(active.get("failure")))),
+        tuple(dict.fromkeys(_codes(active.get("informational")))),
+    )
 
 
 def read_claims(report: Mapping[str, Any], label: str) -> Claims:

@@ -14,6 +14,12 @@ from guarded_sora.provenance.credentials.jumbf import active_label
 from guarded_sora.provenance.credentials.library import open_context
 from guarded_sora.provenance.credentials.manifest import ManifestContent, build_definition, ingredient_label
 from guarded_sora.provenance.credentials.signer import Signer, open_signer
+from guarded_sora.provenance.credentials.timestamps import (
+    TimestampPolicy,
+    TimestampUnavailable,
+    is_authority_failure,
+    sign_with_timestamp,
+)
 from guarded_sora.provenance.credentials.trust import Trust
 
 SIDECAR_SUFFIX = ".c2pa"
@@ -29,16 +35,26 @@ class Signed:
     label: str
     store: bytes
     sidecar: Path | None = None
+    timestamped: bool = False
 
 
 def sign(
-    src: Path, dst: Path, content: ManifestContent, signer: Signer, *, trust: Trust | None = None
+    src: Path,
+    dst: Path,
+    content: ManifestContent,
+    signer: Signer,
+    *,
+    trust: Trust | None = None,
+    timestamp: TimestampPolicy | None = None,
 ) -> Signed:
     """Write ``src`` with its manifest to ``dst``; nothing stays at ``dst`` when signing fails.
 
     The content hash is verified after signing. ``trust`` decides only which verdict on an ingredient's own
     credentials is recorded beside it. WebM and Matroska cannot carry a store: ``dst`` is a copy and
     the store lies beside it in ``dst`` + ``.c2pa``.
+
+    ``timestamp`` matters only for a signer with a ``timestamp_url``: by default three attempts, then
+    ``TimestampUnavailable`` (a ``ProvenanceError``).
 
     Raises ``MediaError`` for a file that the container guard refuses or that cannot be signed, and
     ``ProvenanceError`` when the signature cannot be made or does not verify.
@@ -51,13 +67,17 @@ def sign(
     detached = report.kind == "matroska"
     sidecar = dst.with_name(dst.name + SIDECAR_SUFFIX) if detached else None
     try:
-        store = _sign(src, dst, content, signer, trust or Trust(), report, detached=detached)
+        store, timestamped = sign_with_timestamp(
+            lambda who: _sign(src, dst, content, who, trust or Trust(), report, detached=detached),
+            signer,
+            timestamp or TimestampPolicy(),
+        )
         if sidecar is not None:
             sidecar.write_bytes(store)
     except BaseException:
         _discard(dst, sidecar)
         raise
-    return Signed(label=active_label(store), store=store, sidecar=sidecar)
+    return Signed(label=active_label(store), store=store, sidecar=sidecar, timestamped=timestamped)
 
 
 def _sign(
@@ -94,6 +114,11 @@ def _sign(
             f"A {report.mime} file cannot carry Content Credentials; write the clip as .mp4."
         ) from error
     except c2pa.C2paError as error:
+        if is_authority_failure(str(error)):
+            raise TimestampUnavailable(
+                "The timestamp authority gave no usable answer; try again later, or allow signing "
+                "without a timestamp."
+            ) from error
         raise ProvenanceError(_explain(error)) from error
     except OSError as error:
         raise MediaError(
@@ -125,8 +150,6 @@ def _guarded(path: Path) -> ContainerReport:
 
 def _explain(error: Exception) -> str:
     text = str(error)
-    if "http resolver" in text:
-        return "The timestamp authority did not answer; try again, or sign without a timestamp."
     if text.startswith("Signature"):
         return "The clip was not signed: key, chain or expiry date was refused; run 'guarded-sora keys'."
     kind = text.split(":", 1)[0][:40]

@@ -58,6 +58,7 @@ class Credentials:
     serial: str = ""
     timestamp: str = ""
     codes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     ingredients: tuple[IngredientReport, ...] = ()
     embedded: bool = True
     remote_url: str = ""
@@ -111,7 +112,7 @@ def decide(reading: Reading, container: ContainerReport) -> Credentials:
         )
     label = str(reading.report.get("active_manifest") or "")
     signer = reading.signers.get(label)
-    success, failure = active_codes(reading.report)
+    success, failure, notices = active_codes(reading.report)
     signed = "claimSignature.validated" in success and "claimSignature.mismatch" not in failure
     ingredients = read_ingredients(reading.report, reading.signers)
     state = _state_of_report(reading, signer, success, failure, ingredients)
@@ -127,8 +128,9 @@ def decide(reading: Reading, container: ContainerReport) -> Credentials:
         says_ai=_says_ai(claims, ingredients),
         issuer=signer.organisation if trusted and signer else "",
         serial=signer.serial if signer else "",
-        timestamp=claims.timestamp if "timeStamp.trusted" in success else "",
+        timestamp=claims.timestamp if _time_proven(signer, success) else "",
         codes=codes,
+        notices=notices,
         ingredients=ingredients,
         embedded=reading.embedded,
         remote_url=reading.remote_url,
@@ -163,13 +165,17 @@ def _state_of_report(
         return State.INVALID_MANIFEST if others else State.EXPIRED_NO_TIMESTAMP
     if verdict not in ("Valid", "Trusted"):
         return State.INVALID_MANIFEST
-    if signer is not None and signer.expired and "timeStamp.trusted" not in success:
-        return State.EXPIRED_NO_TIMESTAMP  # the library takes an untrusted timestamp's word here
+    if signer is not None and signer.expired and not _time_proven(signer, success):
+        return State.EXPIRED_NO_TIMESTAMP  # the library takes any list's word for the time
     if verdict == "Valid" or signer is None or signer.anchor == "none":
         return State.VALID_UNKNOWN_SIGNER
     if any(ingredient.failures for ingredient in ingredients):
         return State.TRUSTED_WITH_BAD_INGREDIENT
     return State.TRUSTED
+
+
+def _time_proven(signer: ManifestSigner | None, success: frozenset[str]) -> bool:
+    return signer is not None and signer.time_vouched and "timeStamp.trusted" in success
 
 
 def _own_codes(signer: ManifestSigner | None) -> tuple[str, ...]:

@@ -51,7 +51,19 @@ def test_cbor_examples_of_the_standard(data: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    ["", "18", "5b7fffffffffffffff", "9b7fffffffffffffff", "81" * 40, "9f", "a1810000", "fc", "1c", "bf01ff"],
+    [
+        "",
+        "18",
+        "5b7fffffffffffffff",
+        "9b7fffffffffffffff",
+        "81" * 40,
+        "9f",
+        "a1810000",
+        "fc",
+        "1c",
+        "bf01ff",
+        "a201020103",
+    ],
 )
 def test_cbor_refuses(data: str) -> None:
     with pytest.raises(ValueError):
