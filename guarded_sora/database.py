@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.audit.migrate import upgrade as upgrade_log
 from guarded_sora.audit.sqlite import prepare
+from guarded_sora.audit.tables import tree_state
 from guarded_sora.errors import StoreError
 from guarded_sora.store.migrate import upgrade as upgrade_store
 
@@ -59,3 +60,9 @@ def open_engine(home: Path, url: str | None = None) -> Engine:
             "writable and not corrupt."
         ) from error
     return engine
+
+
+def log_in_use(engine: Engine) -> bool:
+    """Whether the log holds anything: then its keys must exist, and making new ones would be a loss."""
+    with engine.connect() as connection:
+        return bool(connection.execute(select(tree_state.c.size)).scalar())

@@ -72,6 +72,23 @@ def context_entry(context: RequestContext) -> dict[str, Any]:
     }
 
 
+def context_document(context: RequestContext) -> dict[str, Any]:
+    """The whole context, names included, to wait encrypted in a case."""
+    return {
+        "actor": context.actor,
+        "tenant": context.tenant,
+        "age_tier": context.age_tier,
+        "region": context.region,
+        "locale": context.locale,
+        "consents": list(context.consents),
+    }
+
+
+def context_from(document: Mapping[str, Any]) -> RequestContext:
+    """The context that :func:`context_document` wrote."""
+    return RequestContext(**{**document, "consents": tuple(document["consents"])})
+
+
 def decision_entry(decision: Decision) -> dict[str, Any]:
     """A decision for the log, complete enough to decide again without the text."""
     return {

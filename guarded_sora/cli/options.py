@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from guarded_sora.errors import UsageError
-from guarded_sora.policies.finding import RequestContext
+from guarded_sora.policies.finding import AgeTier, RequestContext
 from guarded_sora.settings import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,7 +63,7 @@ def context_options(command: Command) -> Command:
 
 
 def request_context(
-    actor: str, tenant: str, age_tier: str, region: str, consents: tuple[str, ...]
+    actor: str, tenant: str, age_tier: AgeTier, region: str, consents: tuple[str, ...]
 ) -> RequestContext:
     """The context of a request made on the command line."""
     return RequestContext(
@@ -71,7 +71,7 @@ def request_context(
         tenant=tenant,
         age_tier=age_tier,
         region=region,
-        consents=consents,  # type: ignore[arg-type]
+        consents=consents,
     )
 
 

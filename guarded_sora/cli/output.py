@@ -5,12 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
+from guarded_sora.cli.exit_status import status_of
+from guarded_sora.errors import Blocked, ReviewRequired
 from guarded_sora.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from guarded_sora.api import GuardedSora
+    from guarded_sora.release import Release
+    from guarded_sora.settings import Settings
+    from guarded_sora.verification import Verdict
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -59,3 +67,91 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
     with live_progress() as shown:
         yield shown
+
+
+@contextmanager
+def open_sora(settings: Settings) -> Iterator[GuardedSora]:
+    """The installation these settings name, closed when the command is done."""
+    from guarded_sora.api import GuardedSora
+    from guarded_sora.services import open_services
+
+    with GuardedSora(open_services(settings)) as sora:
+        yield sora
+
+
+@contextmanager
+def refusal(*, as_json: bool) -> Iterator[None]:
+    """Print what a blocked or held request leaves behind before the program ends with its status."""
+    from guarded_sora.records import check_json, decision_json
+
+    try:
+        yield
+    except (Blocked, ReviewRequired) as answer:
+        if as_json:
+            document: dict[str, Any] = {
+                "clip_id": None,
+                "decision": decision_json(answer.decision),
+                "checks": [check_json(check) for check in answer.decision.checks],
+                "audit": {"seq": answer.audit_seq},
+            }
+            if isinstance(answer, ReviewRequired):
+                document["case_id"] = answer.case_id
+            print_json(document)
+        else:
+            click.echo(str(answer), err=True)
+            for rule in answer.decision.rules:
+                click.echo(f"  {rule.id} ({rule.reason}): {clean(rule.text)}", err=True)
+            click.echo(f"  audit record {answer.audit_seq}", err=True)
+        raise click.exceptions.Exit(status_of(answer)) from answer
+
+
+def show_release(release: Release, *, as_json: bool) -> None:
+    """A release as JSON, or as a person wants to see it: where it is and how long each stage took."""
+    if as_json:
+        print_json(release.as_json())
+        return
+    click.echo(f"film           {release.path}")
+    click.echo(f"contact sheet  {release.contact_sheet}")
+    click.echo(f"clip id        {release.clip_id}")
+    pack = release.decision.pack
+    click.echo(f"decision       {release.decision.action.value} (pack {pack.id} {pack.version})")
+    click.echo(f"audit record   {release.audit_seq}")
+    if release.in_domain is False:
+        click.echo("note           the prompt lies outside what the generator learned", err=True)
+    for warning in release.warnings:
+        click.echo(f"note           {clean(warning)}", err=True)
+    if release.stages:
+        total = sum(stage.seconds for stage in release.stages)
+        print_table(
+            "",
+            ("stage", "seconds"),
+            [(stage.name.replace("_", " "), f"{stage.seconds:.3f}") for stage in release.stages]
+            + [("all stages", f"{total:.3f}")],
+        )
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """A verdict as one line, then the evidence it rests on."""
+    click.echo(f"{clean(str(verdict.file))}: {verdict.verdict.value} ({verdict.reason.replace('_', ' ')})")
+    if verdict.clip_id:
+        click.echo(f"  clip         {verdict.clip_id}")
+    for item in verdict.evidence:
+        click.echo(f"  {item.kind:<12} {item.state}{_detail(item.kind, item.detail)}")
+    for part in verdict.segments:
+        owner = str(part.clip_id) if part.clip_id else "not ours"
+        click.echo(f"  {part.start:6.1f}-{part.end:.1f} s  {owner} ({part.state})")
+    for notice in verdict.notices:
+        click.echo(f"  notice       {notice}")
+    click.echo(f"  audit record {verdict.audit.seq}")
+
+
+def _detail(kind: str, detail: Mapping[str, Any]) -> str:
+    match kind:
+        case "watermark" if detail.get("payload"):
+            bound = f"p = 10^{detail['log10_p']:.1f} over {detail['hypotheses']} hypotheses"
+            return f": id {detail['payload']}, {bound}"
+        case "fingerprint" if "matched" in detail:
+            return f": {detail['matched']} of {detail['of']} seconds match"
+        case "credentials" | "media" | "detector" if detail.get("reason"):
+            return f": {clean(str(detail['reason']))}"
+    return ""

@@ -1,0 +1,76 @@
+"""The whole way of one clip, on real parts: `make demo`.
+
+Generates a film from a prompt, verifies it, verifies a re-encoded copy, and shows a refusal.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from guarded_sora import Blocked, GuardedSora, Release, Verdict
+from guarded_sora.media import FrameStream, encode
+
+PROMPT = "a red balloon rising over a sandy beach"
+UNSAFE = "a photorealistic beheading, blood everywhere"
+FOLDER = Path("demo")
+
+
+def main() -> int:
+    """Run the demonstration; 0 when everything came out as it should."""
+    start = time.monotonic()
+    FOLDER.mkdir(exist_ok=True)
+    with GuardedSora.open(home=FOLDER / "home") as sora:
+        print(f'1. Generate: "{PROMPT}"')
+        release = sora.generate(PROMPT, seconds=2, seed=7, output=FOLDER / "balloon.mp4")
+        show_release(release)
+
+        print("\n2. Verify the film as released")
+        intact = sora.verify(release.path)
+        show_verdict(intact)
+
+        print("\n3. Verify a copy that a platform re-encoded: no credentials left, other bytes")
+        copy = FOLDER / "balloon-reencoded.mp4"
+        encode(FrameStream(release.path, sora.services.worker), copy, fps=8, crf=28)
+        altered = sora.verify(copy)
+        show_verdict(altered)
+
+        print("\n4. Ask for something the policy refuses")
+        refused = False
+        try:
+            sora.generate(UNSAFE, output=FOLDER / "never.mp4")
+        except Blocked as blocked:
+            refused = True
+            for rule in blocked.decision.rules:
+                print(f"   blocked by rule {rule.id} ({rule.reason}): {rule.text}")
+            print(f"   audit record  {blocked.audit_seq}; no file was written")
+    print(f"\nDone in {time.monotonic() - start:.1f} s. Look at {release.contact_sheet}")
+    good = intact.verdict == "ours_intact" and altered.verdict == "ours_altered" and refused
+    return 0 if good and not (FOLDER / "never.mp4").exists() else 1
+
+
+def show_release(release: Release) -> None:
+    """Where everything is, and how long each stage took."""
+    print(f"   film          {release.path}")
+    print(f"   contact sheet {release.contact_sheet}")
+    print(f"   clip id       {release.clip_id}")
+    print(f"   audit record  {release.audit_seq}")
+    print("   stage              seconds")
+    for stage in release.stages:
+        print(f"   {stage.name:<18} {stage.seconds:7.3f}")
+    print(f"   {'all':<18} {sum(stage.seconds for stage in release.stages):7.3f}")
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """The verdict and the evidence it rests on."""
+    print(f"   {verdict.file}: {verdict.verdict} ({verdict.reason.replace('_', ' ')})")
+    for item in verdict.evidence:
+        line = f"   {item.kind:<12} {item.state}"
+        if item.kind == "watermark" and item.detail["payload"]:
+            line += f", id {item.detail['payload']}, p = 10^{item.detail['log10_p']:.1f}"
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Act on a reviewer's decision: release the film that waits, or run the request that waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from guarded_sora.audit.case import Case
+from guarded_sora.audit.entry import Event
+from guarded_sora.audit.errors import AuditError
+from guarded_sora.errors import MediaError, StoreError, UsageError
+from guarded_sora.guard import check_writable, resume
+from guarded_sora.media import sha256_file
+from guarded_sora.policies.finding import Decision
+from guarded_sora.progress import Progress, Silent
+from guarded_sora.prompts import PromptRequest
+from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.records import context_from
+from guarded_sora.release import Release
+from guarded_sora.services import Services
+from guarded_sora.stages import ReleaseToken
+from guarded_sora.store import ClipState
+
+
+def release_case(
+    services: Services, case_id: str, *, output: Path | None = None, progress: Progress | None = None
+) -> Release:
+    """Release what was decided ``allow``.
+
+    Raises:
+        UsageError: no such case, not decided, decided otherwise, or released before.
+        MediaError: the held film is gone or was changed.
+    """
+    case = _allowed(services, case_id)
+    check_writable(output)
+    if case.kind == "prompt":
+        return _run_request(services, case, output, progress or Silent())
+    return _release_film(services, case, output)
+
+
+def _allowed(services: Services, case_id: str) -> Case:
+    try:
+        case = services.cases.show(case_id)
+    except AuditError as error:
+        raise UsageError(str(error)) from error
+    if case.action != "allow":
+        state = f"decided '{case.action}'" if case.action else f"still {case.state}"
+        raise UsageError(
+            f"Case {case_id} is {state}; only a case decided 'allow' can be released "
+            "(guarded-sora cases decide CASE --action allow ...)."
+        )
+    if services.log.count(kind="case.released", subject=case_id):
+        raise UsageError(f"Case {case_id} was released before; 'guarded-sora audit search' shows when.")
+    return case
+
+
+def _run_request(services: Services, case: Case, output: Path | None, progress: Progress) -> Release:
+    data = services.cases.payload(case.case_id)
+    if data is None:
+        raise UsageError(f"The request of case {case.case_id} was erased; nothing can be generated from it.")
+    document = orjson.loads(data)
+    folder = services.settings.work / f"case-{case.case_id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        request = PromptRequest.unpack(orjson.dumps(document["request"]), folder)
+        release = resume(
+            services, request, context_from(document["context"]), output=output, progress=progress
+        )
+    finally:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    _note_release(services, case, release.clip_id)
+    return release
+
+
+def _release_film(services: Services, case: Case, output: Path | None) -> Release:
+    clip_id = ClipId.parse(case.subject)
+    held = services.settings.held / f"{case.case_id}.mp4"
+    record = services.store.by_id(clip_id)
+    if record is None or record.state is not ClipState.HELD or record.file_sha256 is None:
+        raise UsageError(f"The film of case {case.case_id} is not held any more.")
+    if not held.is_file() or sha256_file(held) != record.file_sha256:
+        raise MediaError(f"{held} is gone or was changed while it waited; it cannot be released.")
+    sheet = held.with_name(f"{held.stem}.contact-sheet.png")
+    target = output or services.settings.clips / f"{str(clip_id).replace(':', '-')}.mp4"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    token = ReleaseToken()
+    seq = _note_release(services, case, clip_id)
+    target_sheet = target.with_name(f"{target.stem}.contact-sheet.png")
+    if sheet.is_file():
+        target_sheet.write_bytes(sheet.read_bytes())
+    token.publish(held, target)
+    services.store.settle(clip_id, state=ClipState.RELEASED, audit_seq=seq)
+    sheet.unlink(missing_ok=True)
+    decision = Decision(action=services.policy.pack.default_action, pack=services.policy.pack.reference)
+    return Release(
+        clip_id=clip_id,
+        path=target,
+        contact_sheet=target_sheet,
+        sha256=record.file_sha256,
+        decision=decision,
+        checks=(),
+        stages=(),
+        audit_seq=seq,
+    )
+
+
+def _note_release(services: Services, case: Case, clip_id: ClipId) -> int:
+    event = Event(
+        kind="case.released",
+        actor="reviewer",
+        subject=case.case_id,
+        body={"clip_id": str(clip_id), "kind": case.kind},
+    )
+    try:
+        return services.log.append([event])[0].seq
+    except AuditError as error:
+        raise StoreError(f"The release could not be logged, so nothing was released: {error}") from error

@@ -1,0 +1,82 @@
+"""Run the checks on words and on pictures; each leaves a record of what really happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from guarded_sora.detectors.check import FrameCheck
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.passage import Passage
+from guarded_sora.policies.finding import CheckRun, Finding
+from guarded_sora.policies.text.check import PromptCheck
+from guarded_sora.stages import CheckSummary
+
+
+def check_prompt(passage: Passage, text: str) -> None:
+    """Run every prompt check on ``text`` and note findings and records in ``passage``."""
+    passage.progress.stage("prompt_checks")
+    findings: list[Finding] = []
+    checks: list[CheckRun] = []
+    with passage.runner.here("prompt_checks"):
+        for check in passage.services.prompt_checks:
+            seen, run = _run_prompt_check(passage, check, text)
+            findings += seen
+            checks.append(run)
+    passage.note(findings, checks)
+
+
+def check_frames(passage: Passage, batches: Iterable[FrameBatch], *, stage: str) -> None:
+    """Run every frame check on all ``batches`` (a re-iterable), as one stage."""
+    passage.progress.stage(stage)
+    with passage.runner.here(stage):
+        findings, checks = inspect_frames(passage, batches, passage.services.frame_checks)
+    passage.note(findings, checks)
+
+
+def inspect_frames(
+    passage: Passage, batches: Iterable[FrameBatch], frame_checks: Sequence[FrameCheck]
+) -> tuple[list[Finding], list[CheckRun]]:
+    """What the frame checks see, and how each of them went."""
+    findings: list[Finding] = []
+    checks: list[CheckRun] = []
+    for check in frame_checks:
+        if check.unavailable:
+            checks.append(
+                passage.runner.unavailable(check.name, version=check.version, reason=check.unavailable)
+            )
+            continue
+        outcome = passage.runner.run_check(
+            check.name,
+            _inspect_all,
+            check,
+            batches,
+            version=check.version,
+            deadline=passage.services.settings.deadlines.mark,
+            summary=_summarise,
+        )
+        findings += outcome.value or ()
+        checks.append(outcome.run)
+    return findings, checks
+
+
+def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[Sequence[Finding], CheckRun]:
+    outcome = passage.runner.run_check(
+        check.name,
+        lambda: tuple(check.check(text, passage.context)),
+        version=check.version,
+        deadline=passage.services.settings.deadlines.check,
+        summary=_summarise,
+    )
+    return outcome.value or (), outcome.run
+
+
+def _inspect_all(check: FrameCheck, batches: Iterable[FrameBatch]) -> tuple[Finding, ...]:
+    return tuple(finding for batch in batches for finding in check.inspect(batch))
+
+
+def _summarise(findings: Sequence[Finding]) -> CheckSummary:
+    scores = [finding.score for finding in findings if finding.score is not None]
+    return CheckSummary(
+        result=f"{len(findings)} findings" if findings else "nothing found",
+        score=max(scores, default=None),
+    )

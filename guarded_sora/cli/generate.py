@@ -1,0 +1,83 @@
+"""``guarded-sora generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from guarded_sora.cli.exit_status import OK
+from guarded_sora.cli.options import (
+    context_options,
+    output_options,
+    parse_size,
+    request_context,
+    settings_from,
+    state_options,
+)
+from guarded_sora.cli.output import open_sora, progress, refusal, show_release
+from guarded_sora.policies.finding import AgeTier
+
+
+@click.command("generate")
+@click.argument("prompt")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The film, ending in .mp4."
+)
+@click.option("--image", type=click.Path(path_type=Path), help="A picture to start from.")
+@click.option("--video", type=click.Path(path_type=Path), help="A film to continue.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="Length.")
+@click.option("--size", help="WIDTHxHEIGHT (default: what the generator makes best).")
+@click.option("--seed", type=int, help="The same seed gives the same film.")
+@click.option("-n", "--n", "count", type=int, default=1, show_default=True, help="How many films.")
+@click.option("--backend", help="builtin, a local checkpoint folder, or a hub id.")
+@context_options
+@output_options
+@state_options
+def command(
+    prompt: str,
+    output: Path,
+    image: Path | None,
+    video: Path | None,
+    seconds: float,
+    size: str | None,
+    seed: int | None,
+    count: int,
+    backend: str | None,
+    profile: str,
+    actor: str,
+    tenant: str,
+    age_tier: AgeTier,
+    region: str,
+    consents: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Make a film from PROMPT: checked, marked, signed and logged.
+
+    Exit status: 0 released, 1 blocked, 4 held for review.
+    """
+    from guarded_sora.guard import generate
+    from guarded_sora.prompts import PromptRequest
+
+    request = PromptRequest(
+        prompt=prompt,
+        seconds=seconds,
+        size=parse_size(size),
+        seed=seed,
+        image=image,
+        video=video,
+        profile=tuple(law for law in profile.split(",") if law),
+    )
+    context = request_context(actor, tenant, age_tier, region, consents)
+    with (
+        open_sora(settings_from(home, database_url, backend=backend)) as sora,
+        progress(quiet=quiet) as shown,
+        refusal(as_json=as_json),
+    ):
+        releases = generate(sora.services, request, context, output=output, count=count, progress=shown)
+    for release in releases:
+        show_release(release, as_json=as_json)
+    return OK

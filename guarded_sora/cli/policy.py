@@ -1,0 +1,157 @@
+"""``guarded-sora policy``: check prompts, test and lint packs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import orjson
+
+from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, worst
+from guarded_sora.cli.options import context_options, output_options, request_context
+from guarded_sora.cli.output import clean, print_json, print_table
+from guarded_sora.errors import UsageError
+
+_LONGEST_LINE = 2_000_000
+from guarded_sora.policies.finding import AgeTier
+
+
+@click.group("policy")
+def command() -> None:
+    """Check prompts; test and lint policy packs."""
+
+
+_pack_option = click.option(
+    "--pack",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="GUARDED_SORA_PACK",
+    help="A pack's folder (default: the pack that ships with the program).",
+)
+
+
+@command.command("check")
+@click.argument("text")
+@_pack_option
+@context_options
+@output_options
+def check(
+    text: str,
+    pack: Path | None,
+    profile: str,
+    actor: str,
+    tenant: str,
+    age_tier: AgeTier,
+    region: str,
+    consents: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Decide on TEXT without generating anything; ``-`` reads one JSON object {"text": ...} a line.
+
+    Exit status: 0 allow or rewrite, 1 block, 4 review; of several lines the worst.
+    """
+    from guarded_sora.policies.engine import PolicyEngine
+    from guarded_sora.policies.pack import load_pack
+    from guarded_sora.policies.text.check import default_prompt_checks
+    from guarded_sora.policy_check import check_text, text_sha256
+    from guarded_sora.records import decision_json, finding_json
+
+    loaded = load_pack(pack)
+    engine, checks = PolicyEngine(loaded), default_prompt_checks(loaded)
+    context = request_context(actor, tenant, age_tier, region, consents)
+    statuses = []
+    for prompt in _lines() if text == "-" else [text]:
+        decision = check_text(engine, checks, prompt, context)
+        statuses.append(OF_ACTION[decision.action])
+        if as_json or text == "-":
+            print_json(
+                {
+                    "text_sha256": text_sha256(prompt),
+                    "decision": decision_json(decision),
+                    "findings": [finding_json(finding) for finding in decision.findings],
+                }
+            )
+        else:
+            click.echo(f"{decision.action.value}")
+            for rule in decision.rules:
+                click.echo(f"  {rule.id} ({rule.reason}): {clean(rule.text)}")
+    return worst(statuses) if statuses else OK
+
+
+def _lines() -> Iterator[str]:
+    """Texts from stdin, one JSON object a line."""
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        if not line.strip():
+            continue
+        try:
+            document = orjson.loads(line) if len(line) <= _LONGEST_LINE else None
+            prompt = document["text"] if isinstance(document, dict) else None
+        except (orjson.JSONDecodeError, KeyError):
+            prompt = None
+        if not isinstance(prompt, str):
+            raise UsageError(f'Line {number} is not a JSON object with a text, such as {{"text": "a dog"}}.')
+        yield prompt
+
+
+@command.command("test")
+@_pack_option
+@output_options
+def test(pack: Path | None, as_json: bool, quiet: bool) -> int:
+    """Run the golden prompts that stand beside every rule. Exit status: 0 all hold, 1 some do not."""
+    from guarded_sora.policies.golden import run_golden
+    from guarded_sora.policies.pack import load_pack
+
+    results = run_golden(load_pack(pack))
+    if as_json:
+        for result in results:
+            print_json(
+                {
+                    "rule": result.prompt.rule,
+                    "text": result.prompt.text,
+                    "holds": result.passed,
+                    "action": result.decision.action.value,
+                    "problem": result.problem,
+                }
+            )
+    elif not quiet:
+        by_rule: dict[str, list[bool]] = {}
+        for result in results:
+            by_rule.setdefault(result.prompt.rule, []).append(result.passed)
+        print_table(
+            "Golden prompts",
+            ("rule", "hold", "of"),
+            [(rule, sum(passed), len(passed)) for rule, passed in sorted(by_rule.items())],
+        )
+        for result in results:
+            if not result.passed:
+                click.echo(f"FAILS {clean(result.prompt.rule)}: {clean(result.problem)}", err=True)
+    return OK if results and all(result.passed for result in results) else REFUSED
+
+
+@command.command("lint")
+@_pack_option
+@output_options
+def lint(pack: Path | None, as_json: bool, quiet: bool) -> int:
+    """Load a pack as strictly as the guard does. Exit status: 0 it holds, 1 it does not."""
+    from guarded_sora.policies.errors import PolicyError
+    from guarded_sora.policies.pack import load_pack
+
+    try:
+        loaded = load_pack(pack)
+    except PolicyError as error:
+        if as_json:
+            print_json({"holds": False, "problem": str(error)})
+        else:
+            click.echo(clean(str(error)), err=True)
+        return REFUSED
+    reference = loaded.reference
+    document = {"id": reference.id, "version": reference.version, "digest": reference.digest}
+    if as_json:
+        print_json({"holds": True, "pack": document, "rules": len(loaded.rules)})
+    else:
+        click.echo(
+            f"{reference.id} {reference.version}: {len(loaded.rules)} rules hold ({reference.digest[:12]})"
+        )
+    return OK

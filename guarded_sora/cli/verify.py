@@ -1,0 +1,47 @@
+"""``guarded-sora verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from guarded_sora.cli.exit_status import of_verdict, worst
+from guarded_sora.cli.options import output_options, settings_from, state_options
+from guarded_sora.cli.output import open_sora, print_json, progress, show_verdict
+
+
+@click.command("verify")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--depth",
+    type=click.Choice(["credentials", "provenance", "full"]),
+    default="full",
+    show_default=True,
+    help="credentials reads no pixels; provenance adds mark and fingerprint; full adds the detector.",
+)
+@output_options
+@state_options
+def command(
+    files: tuple[Path, ...],
+    depth: str,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Say of each of FILES what can be said: whose it is, whether it is whole, which seconds.
+
+    Exit status: 0 ours_intact, signed_elsewhere, no_evidence; 1 ours_altered, tampered,
+    declared_synthetic, likely_synthetic, unreadable; 4 inconclusive; of several the worst.
+    """
+    statuses = []
+    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+        for file in files:
+            verdict = sora.verify(file, depth=depth, progress=shown)  # type: ignore[arg-type]
+            if as_json:
+                print_json(verdict.as_json())
+            else:
+                show_verdict(verdict)
+            statuses.append(of_verdict(verdict.verdict.value))
+    return worst(statuses)

@@ -1,0 +1,358 @@
+"""The last part of every way through the guard: mark, encode, sign, read back, record, publish.
+
+The order is the safety: nothing has the output path until the mark and the signature were read
+back from the very file, and the log holds the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from guarded_sora import version
+from guarded_sora.contact_sheet import contact_sheet
+from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.errors import ProvenanceError, ReviewRequired
+from guarded_sora.media import FrameStream, encode, sha256_file
+from guarded_sora.passage import Passage
+from guarded_sora.policies.finding import CheckRun, CheckState, Decision
+from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.provenance.credentials.manifest import (
+    TRAINED_ALGORITHMIC_MEDIA,
+    Check,
+    Generator,
+    Ingredient,
+    ManifestContent,
+    Policy,
+    SoftBinding,
+)
+from guarded_sora.provenance.credentials.read import Credentials
+from guarded_sora.provenance.credentials.sign import Signed
+from guarded_sora.provenance.credentials.sign import sign as sign_file
+from guarded_sora.provenance.credentials.signer import FileKeySigner
+from guarded_sora.provenance.payload import MarkPayload
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.records import checks_digest
+from guarded_sora.release import Release
+from guarded_sora.store import ClipState
+
+# Each step down in quality makes the mark about a quarter stronger; 36 dB is where it would show.
+QUALITY_STEP_DB = 2.0
+LOWEST_QUALITY_DB = 36.0
+
+SIGN = "guarded_sora.provenance.credentials.sign:sign"
+READ = "guarded_sora.provenance.credentials.read:read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """A film that passed every check and waits for its mark.
+
+    ``frames`` is re-iterable: the mark may have to be made again, stronger. ``audio_from`` is a
+    file whose audio packets are carried untouched.
+    """
+
+    kind: str
+    frames: Iterable[FrameBatch]
+    fps: float
+    generator: Generator
+    prompt_commitment: str
+    source_type: str = TRAINED_ALGORITHMIC_MEDIA
+    edit: bool = False
+    ingredients: tuple[Ingredient, ...] = ()
+    audio_from: Path | None = None
+    seed: int | None = None
+    in_domain: bool | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The signed file in the work folder, read back and found whole."""
+
+    clip_id: ClipId
+    path: Path
+    sheet: Path
+    sha256: str
+    signed: Signed
+    hashes: tuple[SecondHash, ...]
+    seconds: float
+
+
+def finish(passage: Passage, material: Material, decision: Decision) -> Finished:
+    """Mark, encode, sign and read back; on return the file is whole and still in the work folder.
+
+    Raises:
+        StageFailed, ProvenanceError: nothing may be released.
+    """
+    services, deadlines = passage.services, passage.services.settings.deadlines
+    clip_id: ClipId = passage.stage(
+        "reserve_id",
+        services.store.reserve,
+        kind=material.kind,
+        intent_id=passage.intent_id,
+        deadline=deadlines.record,
+    )
+    quality = services.settings.mark_psnr
+    while True:
+        signed_path, signed = _mark_and_sign(passage, material, decision, clip_id, quality)
+        evidence = _read_mark(passage, signed_path, clip_id, quality)
+        if _carries(evidence, clip_id):
+            break
+        # A small, busy picture can swallow the mark; a little quality buys it back.
+        quality -= QUALITY_STEP_DB
+        if quality < LOWEST_QUALITY_DB:
+            raise ProvenanceError(
+                "The mark could not be read back from the finished film, so nothing was released; "
+                "use a larger or longer film."
+            )
+    _confirm_credentials(passage, signed_path, clip_id, signed)
+    stream = FrameStream(signed_path, services.worker, max_short_side=360)
+    hashes: tuple[SecondHash, ...] = passage.stage(
+        "fingerprint", fingerprint, stream, deadline=deadlines.mark
+    )
+    sheet = passage.file("contact-sheet.png")
+    passage.stage(
+        "contact_sheet", contact_sheet, stream, sheet, title=str(clip_id), deadline=deadlines.encode
+    )
+    return Finished(
+        clip_id=clip_id,
+        path=signed_path,
+        sheet=sheet,
+        sha256=sha256_file(signed_path),
+        signed=signed,
+        hashes=hashes,
+        seconds=stream.info.duration,
+    )
+
+
+def release(
+    passage: Passage, material: Material, decision: Decision, finished: Finished, output: Path | None
+) -> Release:
+    """Record the outcome, and only then move the file to its place."""
+    services = passage.services
+    record(passage, finished, ClipState.RESERVED)
+    target = output or services.settings.clips / f"{_file_name(finished.clip_id)}.mp4"
+    body = passage.outcome(decision, **outcome_body(finished, material))
+    seq: int = passage.stage(
+        "audit_outcome", passage.write, "request.released", body, deadline=services.settings.deadlines.record
+    )
+    services.store.settle(finished.clip_id, state=ClipState.RELEASED, audit_seq=seq)
+    sheet = publish(passage, finished, target, seq)
+    return Release(
+        clip_id=finished.clip_id,
+        path=target,
+        contact_sheet=sheet,
+        sha256=finished.sha256,
+        decision=decision,
+        checks=passage.runner.checks,
+        stages=passage.runner.stages,
+        audit_seq=seq,
+        seed=material.seed,
+        in_domain=material.in_domain,
+        warnings=material.warnings,
+    )
+
+
+def record(passage: Passage, finished: Finished, state: ClipState) -> None:
+    """Keep manifest and fingerprint in the store."""
+    passage.stage(
+        "store",
+        passage.services.store.record,
+        finished.clip_id,
+        state=state,
+        file_sha256=finished.sha256,
+        manifest_label=finished.signed.label,
+        manifest_store=finished.signed.store,
+        fingerprint=finished.hashes,
+        seconds=finished.seconds,
+        deadline=passage.services.settings.deadlines.record,
+    )
+
+
+def publish(passage: Passage, finished: Finished, target: Path, seq: int) -> Path:
+    """Move the file to ``target`` and its contact sheet beside it; say so in the log if that fails."""
+    passage.progress.stage("publish")
+    sheet = target.with_name(f"{target.stem}.contact-sheet.png")
+    try:
+        with passage.runner.here("publish"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # The sheet is a convenience and goes first: the film's name must be the last to appear.
+            sheet.write_bytes(finished.sheet.read_bytes())
+            passage.token.publish(finished.path, target)
+    except BaseException:
+        passage.services.store.settle(finished.clip_id, state=ClipState.WITHDRAWN)
+        passage.write("release.undone", {"clip_id": str(finished.clip_id), "released_seq": seq})
+        sheet.unlink(missing_ok=True)
+        raise
+    return sheet
+
+
+def hold(
+    passage: Passage, material: Material, decision: Decision, finished: Finished, case_id: str
+) -> ReviewRequired:
+    """Put the finished file under ``home/held`` and record that it waits; returns the error to raise."""
+    services = passage.services
+    record(passage, finished, ClipState.HELD)
+    held = services.settings.held / f"{case_id}.mp4"
+    body = passage.outcome(decision, case_id=case_id, **outcome_body(finished, material))
+    seq: int = passage.stage(
+        "audit_outcome", passage.write, "request.held", body, deadline=services.settings.deadlines.record
+    )
+    publish(passage, finished, held, seq)
+    return ReviewRequired(case_id, decision, audit_seq=seq)
+
+
+def outcome_body(finished: Finished, material: Material) -> dict[str, object]:
+    """What ties the outcome to the file, for the log."""
+    return {
+        "clip_id": str(finished.clip_id),
+        "file_sha256": finished.sha256,
+        "manifest_label": finished.signed.label,
+        "kind": material.kind,
+        "seed": material.seed,
+        "in_domain": material.in_domain,
+        "backend": {
+            "name": material.generator.name,
+            "version": material.generator.version,
+            "weights_sha256": material.generator.weights_sha256,
+        },
+    }
+
+
+def soft_binding_value(clip_id: ClipId) -> str:
+    """The text by which other systems look the mark up."""
+    return f"gs1.{clip_id.issuer}{clip_id.id:010x}"
+
+
+def _mark_and_sign(
+    passage: Passage, material: Material, decision: Decision, clip_id: ClipId, quality: float
+) -> tuple[Path, Signed]:
+    services, deadlines = passage.services, passage.services.settings.deadlines
+    payload = MarkPayload(id=clip_id.id, epoch=services.keys.mark_epoch)
+    marked = _Marked(material.frames, lambda frames: services.mark_at(quality).embed(frames, payload))
+    encoded, signed_path = passage.file("encoded.mp4"), passage.file("signed.mp4")
+    passage.stage(
+        "mark_and_encode",
+        encode,
+        marked,
+        encoded,
+        fps=material.fps,
+        crf=services.settings.encode_crf,
+        audio_from=material.audio_from,
+        worker=services.worker,
+        deadline=deadlines.mark + deadlines.encode,
+    )
+    signed_path.unlink(missing_ok=True)
+    content = _manifest(passage, material, decision, clip_id)
+    passage.progress.stage("sign")
+    if isinstance(services.signer, FileKeySigner):
+        # Ingredients are strangers' files, so the library meets them in the killable worker.
+        signed = passage.runner.run_in_worker(
+            "sign",
+            SIGN,
+            encoded,
+            signed_path,
+            content,
+            services.signer,
+            trust=services.trust,
+            deadline=deadlines.sign,
+        )
+    else:
+        signed = passage.stage(
+            "sign",
+            sign_file,
+            encoded,
+            signed_path,
+            content,
+            services.signer,
+            trust=services.trust,
+            deadline=deadlines.sign,
+        )
+    encoded.unlink(missing_ok=True)
+    return signed_path, signed
+
+
+class _Marked:
+    """Frames with the mark, computed while they are read."""
+
+    def __init__(
+        self, frames: Iterable[FrameBatch], embed: Callable[[Iterable[FrameBatch]], Iterable[FrameBatch]]
+    ) -> None:
+        self._frames = frames
+        self._embed = embed
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._embed(self._frames))
+
+
+def _manifest(passage: Passage, material: Material, decision: Decision, clip_id: ClipId) -> ManifestContent:
+    ran = {(check.name, check.version) for check in passage.runner.checks if check.state is CheckState.RAN}
+    return ManifestContent(
+        clip_id=str(clip_id),
+        title=f"{_file_name(clip_id)}.mp4",
+        generator=material.generator,
+        created=datetime.now(UTC),
+        soft_binding=SoftBinding(value=soft_binding_value(clip_id)),
+        provider=passage.services.settings.organisation,
+        tool_version=version.__version__,
+        source_type=material.source_type,
+        edit=material.edit,
+        prompt_commitment=material.prompt_commitment,
+        policy=Policy(id=decision.pack.id, version=decision.pack.version, digest=decision.pack.digest),
+        intent_event_id=passage.intent_id,
+        checks=tuple(Check(name=name, version=number) for name, number in sorted(ran)),
+        checks_digest=checks_digest(passage.runner.checks),
+        ingredients=material.ingredients,
+    )
+
+
+def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) -> MarkEvidence:
+    services = passage.services
+    stream = FrameStream(path, services.worker, max_short_side=360)
+    evidence: MarkEvidence = passage.stage(
+        "read_mark", services.mark.detect, stream, deadline=services.settings.deadlines.mark
+    )
+    found = "its own id" if _carries(evidence, clip_id) else evidence.state.value
+    passage.runner.record(
+        CheckRun(
+            name="mark.read_back",
+            version=evidence.mark_version,
+            state=CheckState.RAN,
+            result=f"{found}, log10 p {evidence.log10_p:.1f}, {quality:g} dB",
+            score=min(max(float(evidence.rho), 0.0), 1.0),
+        )
+    )
+    return evidence
+
+
+def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:
+    return (
+        evidence.state is MarkState.PRESENT
+        and evidence.payload is not None
+        and evidence.payload.id == clip_id.id
+    )
+
+
+def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> None:
+    services = passage.services
+    passage.progress.stage("read_credentials")
+    read: Credentials = passage.runner.run_in_worker(
+        "read_credentials", READ, path, services.trust, deadline=services.settings.deadlines.parse
+    )
+    whole = read.ours and read.claims.clip_id == str(clip_id) and read.label == signed.label
+    passage.runner.record(
+        CheckRun(name="credentials.read_back", version="1", state=CheckState.RAN, result=read.state.value)
+    )
+    if not whole:
+        raise ProvenanceError(
+            "The credentials read back from the finished film are not the ones that were signed "
+            f"(state {read.state.value}), so nothing was released; check the keys with 'guarded-sora doctor'."
+        )
+
+
+def _file_name(clip_id: ClipId) -> str:
+    return str(clip_id).replace(":", "-")

@@ -1,0 +1,366 @@
+"""The way of one generation.
+
+Intent into the log; checks on the words; a decision; checks on pictures given as prompt; the
+generation, with an early look; checks on the frames; a decision over all of it; then mark, encode,
+sign, read back, record and publish (:mod:`guarded_sora.finish`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from guarded_sora.checks import check_frames, check_prompt, inspect_frames
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.errors import (
+    Blocked,
+    GenerationFailed,
+    GuardedSoraError,
+    MediaError,
+    ReviewRequired,
+    StageFailed,
+    UsageError,
+)
+from guarded_sora.finish import Material, finish, hold, release
+from guarded_sora.generation.contract import Clip, GenerationRequest, StepEvent, VideoBackend
+from guarded_sora.inputs import Inputs, read_inputs
+from guarded_sora.media import ClipFrames
+from guarded_sora.passage import Passage
+from guarded_sora.policies.finding import Action, Decision, RequestContext
+from guarded_sora.progress import Progress, Silent
+from guarded_sora.prompts import LARGEST_COUNT, PromptRequest
+from guarded_sora.provenance.credentials.manifest import Generator
+from guarded_sora.records import context_document
+from guarded_sora.release import Release
+from guarded_sora.services import Services
+
+EARLY_LOOK_AT = 0.4  # of the steps: by then the predicted film is recognisable
+
+
+def generate(
+    services: Services,
+    request: PromptRequest,
+    context: RequestContext,
+    *,
+    output: Path | None = None,
+    count: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Release, ...]:
+    """Make ``count`` films of one request, under one decision on its words.
+
+    Args:
+        output: where the film goes; with several, ``-1``, ``-2`` ... are added to its name. None
+            means ``home/clips``.
+
+    Raises:
+        Blocked, ReviewRequired: the policy's answers; what was released before stays released.
+        UsageError, MediaError: input that cannot be used.
+        StageFailed and the other errors of :mod:`guarded_sora.errors`: nothing was released.
+    """
+    if not 1 <= count <= LARGEST_COUNT:
+        raise UsageError(f"The number of films must be 1 to {LARGEST_COUNT}.")
+    targets = _targets(output, count)
+    for target in targets:
+        check_writable(target)
+    seed = secrets.randbits(31) if request.seed is None else request.seed
+    seeds = [seed + index for index in range(count)]
+    approved = _approve(services, request, context, progress or Silent(), seeds)
+    releases: list[Release] = []
+    for target, number in zip(targets, seeds, strict=True):
+        # The first film continues the passage that asked; the others start from its decision.
+        passage = approved.passage if not releases else approved.again(services, progress or Silent())
+        releases.append(_make(passage, approved, number, target))
+    return tuple(releases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A request whose words (and pictures) may be filmed; ``text`` is what the generator gets."""
+
+    passage: Passage
+    request: PromptRequest
+    text: str
+    inputs: Inputs
+    reviewed: bool = False
+
+    def again(self, services: Services, progress: Progress) -> Passage:
+        """A passage for a further film of the same request, under the same intent and decision."""
+        passage = Passage(services, self.passage.context, progress)
+        passage.intent_id = self.passage.intent_id
+        passage.note(self.passage.findings, self.passage.checks)
+        return passage
+
+
+def resume(
+    services: Services,
+    request: PromptRequest,
+    context: RequestContext,
+    *,
+    output: Path | None,
+    progress: Progress,
+) -> Release:
+    """Make the film of a request that a reviewer allowed; the words are checked and recorded again.
+
+    A reviewer's yes answers ``review``; it does not answer ``block``.
+    """
+    target = _targets(output, 1)[0]
+    check_writable(target)
+    seed = secrets.randbits(31) if request.seed is None else request.seed
+    approved = _approve(services, request, context, progress, [seed], reviewed=True)
+    return _make(approved.passage, approved, seed, target)
+
+
+def _approve(
+    services: Services,
+    request: PromptRequest,
+    context: RequestContext,
+    progress: Progress,
+    seeds: Sequence[int],
+    *,
+    reviewed: bool = False,
+) -> Approved:
+    """Intent, prompt checks, decision; input pictures are checked and decided together with the words."""
+    passage = Passage(services, context, progress)
+    try:
+        text = request.words
+        passage.begin("request", {**request.for_log(), "seeds": list(seeds), "reviewed": reviewed}, text)
+        passage.count_history()
+        check_prompt(passage, text)
+        decision = passage.decide()
+        if decision.action is Action.REWRITE:
+            text, decision = _rewrite(passage, text, decision)
+        if decision.action is not Action.BLOCK:
+            inputs = read_inputs(passage, request)
+            decision = passage.decide() if inputs else decision
+        else:
+            inputs = Inputs()
+        refuse(passage, decision)
+        _hold_words(passage, decision, request, reviewed=reviewed)
+        passage.write("request.decided", passage.outcome(decision))
+    except BaseException as error:
+        abandon(passage, error)
+        raise
+    return Approved(passage=passage, request=request, text=text, inputs=inputs, reviewed=reviewed)
+
+
+def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) -> Release:
+    """Generate, look, decide, finish, release."""
+    try:
+        backend: VideoBackend = passage.stage(
+            "load_generator", passage.services.backend, deadline=passage.services.settings.deadlines.load
+        )
+        clip = _generate(passage, backend, _generation_request(approved, seed))
+        frames = ClipFrames(clip.frames, clip.fps)
+        check_frames(passage, frames, stage="frame_checks")
+        decision = passage.decide()
+        material = Material(
+            kind="generated",
+            frames=frames,
+            fps=clip.fps,
+            generator=_generator(clip),
+            prompt_commitment=passage.services.keys.commit(approved.request.words),
+            ingredients=approved.inputs.ingredients,
+            audio_from=clip.audio,
+            seed=seed,
+            in_domain=clip.in_domain,
+            warnings=clip.warnings,
+        )
+        return conclude(passage, material, decision, target, reviewed=approved.reviewed)
+    except BaseException as error:
+        abandon(passage, error)
+        raise
+    finally:
+        passage.close()
+
+
+def conclude(
+    passage: Passage, material: Material, decision: Decision, target: Path | None, *, reviewed: bool
+) -> Release:
+    """Act on the decision over words and frames: refuse, hold the finished film, or release it.
+
+    With ``reviewed``, a reviewer has said yes to the words; what the frames add is still held.
+    """
+    refuse(passage, decision)
+    held = decision.action is Action.REVIEW and not (reviewed and _only_words(decision))
+    finished = finish(passage, material, decision)
+    if held:
+        case_id = passage.services.cases.open(
+            kind="film",
+            subject=str(finished.clip_id),
+            summary=_summary(decision),
+            payload=orjson.dumps({"kind": material.kind, "sha256": finished.sha256}),
+        )
+        raise hold(passage, material, decision, finished, case_id)
+    return release(passage, material, decision, finished, target)
+
+
+def _only_words(decision: Decision) -> bool:
+    """Whether nothing but the prompt, which the reviewer has read, gave rise to the decision."""
+    return all(finding.modality.value == "prompt" for finding in decision.findings)
+
+
+def refuse(passage: Passage, decision: Decision) -> None:
+    """Stop where the decision says so, with a record. A rewrite that was not made is a refusal."""
+    if decision.action in (Action.BLOCK, Action.REWRITE):
+        seq = passage.write("request.blocked", passage.outcome(decision))
+        raise Blocked(decision, audit_seq=seq)
+
+
+def _hold_words(passage: Passage, decision: Decision, request: PromptRequest, *, reviewed: bool) -> None:
+    """On review nothing is generated: the request waits, encrypted, in a case."""
+    if decision.action is Action.REVIEW and not reviewed:
+        case_id = passage.services.cases.open(
+            kind="prompt",
+            subject=passage.intent_id,
+            summary=_summary(decision),
+            payload=_pack_request(request, passage.context),
+            owner=passage.actor,
+        )
+        seq = passage.write("request.held", passage.outcome(decision, case_id=case_id))
+        raise ReviewRequired(case_id, decision, audit_seq=seq)
+
+
+def _rewrite(passage: Passage, text: str, decision: Decision) -> tuple[str, Decision]:
+    """Put the wording the pack offers in place of the prompt, and check it like a new one, once."""
+    rewritten = passage.services.rewrite(text, decision)
+    if rewritten is None:
+        return text, replace(decision, action=Action.BLOCK)
+    passage.findings = ()
+    check_prompt(passage, rewritten)
+    again = passage.decide()
+    if again.action is Action.REWRITE:
+        again = replace(again, action=Action.BLOCK)
+    return rewritten, again
+
+
+def _generate(passage: Passage, backend: VideoBackend, request: GenerationRequest) -> Clip:
+    """Run the backend, watching its progress and looking early at what it is about to make."""
+    early: list[Decision] = []
+
+    def on_step(event: StepEvent) -> bool:
+        passage.progress.step(event.step, event.steps)
+        due = event.step == max(1, math.ceil(EARLY_LOOK_AT * event.steps))
+        if due and event.preview is not None and passage.services.settings.preview:
+            decision = _look_early(passage, event.preview(), backend.info.native_fps)
+            if decision is not None and decision.action is Action.BLOCK:
+                early.append(decision)
+                return False
+        return True
+
+    try:
+        clip: Clip = passage.stage(
+            "generate",
+            backend.generate,
+            request,
+            on_step,
+            deadline=passage.services.settings.deadlines.generate,
+        )
+    except GenerationFailed:
+        if early:
+            refuse(passage, early[0])
+        raise
+    if not _is_film(clip):
+        raise StageFailed("generate", "the backend returned no film (uint8 frames, T x H x W x 3)")
+    return clip
+
+
+def _is_film(clip: object) -> bool:
+    """Whether a backend kept its contract; it may be anybody's code."""
+    if not isinstance(clip, Clip) or not isinstance(clip.frames, np.ndarray) or not clip.fps > 0:
+        return False
+    frames = clip.frames
+    return frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and len(frames) > 0
+
+
+def _look_early(passage: Passage, preview: np.ndarray, fps: float) -> Decision | None:
+    """The decision over words and a preview; None when no frame check can run here."""
+    able = [check for check in passage.services.frame_checks if not check.unavailable]
+    if not able:
+        return None
+    times = np.arange(len(preview), dtype=np.float64) / fps
+    batch = FrameBatch(frames=np.ascontiguousarray(preview), times=times, fps=fps)
+    findings, checks = inspect_frames(passage, [batch], able)
+    # A preview is rough: only a finding counts here, a check that failed on it will run again.
+    return passage.services.policy.decide((*passage.findings, *findings), passage.context, checks[:0])
+
+
+def _generation_request(approved: Approved, seed: int) -> GenerationRequest:
+    request = approved.request
+    width, height = request.size or (None, None)
+    return GenerationRequest(
+        prompt=approved.text,
+        seconds=request.seconds,
+        width=width,
+        height=height,
+        seed=seed,
+        image=approved.inputs.image,
+        video=approved.inputs.video,
+    )
+
+
+def _generator(clip: Clip) -> Generator:
+    info = clip.info
+    return Generator(
+        name=info.name,
+        version=info.version,
+        licence=info.licence,
+        weights_sha256=info.weights_sha256,
+        data_digest=info.data_digest,
+        settings=dict(clip.settings),
+    )
+
+
+def abandon(passage: Passage, error: BaseException) -> None:
+    """Nothing comes of this request any more: no token, a record, no files left."""
+    passage.token.revoke(type(error).__name__)
+    if isinstance(error, Blocked | ReviewRequired):
+        pass  # an answer, recorded where it was given
+    elif isinstance(error, GuardedSoraError):
+        passage.fail(error)
+    else:
+        passage.fail(StageFailed("guard", type(error).__name__))
+    passage.close()
+
+
+def _summary(decision: Decision) -> dict[str, object]:
+    return {
+        "action": decision.action.value,
+        "rules": [rule.id for rule in decision.rules],
+        "pack_digest": decision.pack.digest,
+    }
+
+
+def _targets(output: Path | None, count: int) -> list[Path | None]:
+    if output is None or count == 1:
+        return [output] * count
+    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
+
+
+def _pack_request(request: PromptRequest, context: RequestContext) -> bytes:
+    return orjson.dumps({"request": orjson.Fragment(request.pack()), "context": context_document(context)})
+
+
+def check_writable(target: Path | None) -> None:
+    """Refuse at the door what could not be written at the end.
+
+    Raises:
+        MediaError: the folder is missing or not writable, or the name is a folder's.
+    """
+    if target is None:
+        return
+    if target.suffix.lower() != ".mp4":
+        raise UsageError(f"{target.name} must end in .mp4: that is the container we sign.")
+    if target.is_dir():
+        raise MediaError(f"{target} is a folder; give the name of a file.")
+    parent = target.parent
+    if not parent.is_dir():
+        raise MediaError(f"The folder {parent} does not exist; make it first.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise MediaError(f"The folder {parent} cannot be written; choose another place.")

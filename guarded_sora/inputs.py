@@ -1,0 +1,88 @@
+"""Pictures and films given as a prompt: parsed in the worker, checked, and kept as ingredients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guarded_sora.checks import check_frames
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.errors import MediaError
+from guarded_sora.finish import READ
+from guarded_sora.media import FrameStream, read_image
+from guarded_sora.passage import Passage
+from guarded_sora.policies.finding import CheckRun, CheckState
+from guarded_sora.prompts import PromptRequest
+from guarded_sora.provenance.credentials.manifest import Ingredient
+from guarded_sora.provenance.credentials.states import Credentials, State
+
+LONGEST_VIDEO_PROMPT = 96  # frames; the generator continues from the last few
+
+# Claims that do not hold say that somebody changed the picture after it was signed.
+_BROKEN = (State.TAMPERED, State.INVALID_MANIFEST, State.REJECTED_BY_GUARD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inputs:
+    """``image`` uint8 (H, W, 3) or ``video`` uint8 (T, H, W, 3), sRGB, with the files they came from."""
+
+    image: NDArray[np.uint8] | None = None
+    video: NDArray[np.uint8] | None = None
+    ingredients: tuple[Ingredient, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ingredients)
+
+
+def read_inputs(passage: Passage, request: PromptRequest) -> Inputs:
+    """Parse and check what the request brings; findings go into ``passage``.
+
+    Raises:
+        MediaError: not a picture or film we can read, or its own credentials do not hold.
+    """
+    if request.image is not None:
+        passage.progress.stage("read_image_prompt")
+        with passage.runner.here("read_image_prompt"):
+            image = read_image(request.image, passage.services.worker)
+        batch = FrameBatch(frames=image[None], times=np.zeros(1), fps=1.0)
+        check_frames(passage, [batch], stage="image_prompt_checks")
+        return Inputs(image=image, ingredients=(_ingredient(passage, request.image, "image prompt"),))
+    if request.video is not None:
+        stream = FrameStream(request.video, passage.services.worker, max_short_side=720)
+        check_frames(passage, stream, stage="video_prompt_checks")
+        passage.progress.stage("read_video_prompt")
+        with passage.runner.here("read_video_prompt"):
+            frames = [frame for batch in stream for frame in batch.frames]
+            video = np.stack(list(islice(frames, max(0, len(frames) - LONGEST_VIDEO_PROMPT), None)))
+        return Inputs(video=video, ingredients=(_ingredient(passage, request.video, "video prompt"),))
+    return Inputs()
+
+
+def read_credentials(passage: Passage, path: Path, *, stage: str) -> Credentials:
+    """The credentials of a stranger's file, read in the worker and noted as a check.
+
+    Raises:
+        MediaError: they do not hold.
+    """
+    passage.progress.stage(stage)
+    found: Credentials = passage.runner.run_in_worker(
+        stage, READ, path, passage.services.trust, deadline=passage.services.settings.deadlines.parse
+    )
+    passage.runner.record(
+        CheckRun(name="credentials.input", version="1", state=CheckState.RAN, result=found.state.value)
+    )
+    if found.state in _BROKEN:
+        raise MediaError(
+            f"The file given as input carries credentials that do not hold ({found.state.value}); "
+            "use the file as its signer released it."
+        )
+    return found
+
+
+def _ingredient(passage: Passage, path: Path, title: str) -> Ingredient:
+    read_credentials(passage, path, stage="read_input_credentials")
+    return Ingredient(path=path, relationship="inputTo", title=title)

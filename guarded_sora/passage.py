@@ -1,0 +1,150 @@
+"""Passage: one request on its way through the guard, with everything that is known of it so far."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from guarded_sora.audit.entry import Event, uuid7
+from guarded_sora.audit.errors import AuditError
+from guarded_sora.errors import GuardedSoraError, StageFailed, StoreError
+from guarded_sora.policies.finding import CheckRun, Decision, Finding, RequestContext
+from guarded_sora.progress import Progress
+from guarded_sora.records import check_entry, decision_entry
+from guarded_sora.services import Services
+from guarded_sora.stages import ReleaseToken, StageRunner
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+class Passage:
+    """Work folder, stage runner, release token and log of one request.
+
+    The token stays here and is spent by :mod:`guarded_sora.finish` alone; no stage sees it.
+    """
+
+    def __init__(self, services: Services, context: RequestContext, progress: Progress) -> None:
+        self.services = services
+        self.progress = progress
+        self.token = ReleaseToken()
+        self.runner = StageRunner(worker=services.worker, token=self.token)
+        self.actor = services.keys.pseudonym("actor", context.actor)
+        self.tenant = services.keys.pseudonym("tenant", context.tenant)
+        self.context = context
+        self.intent_id = uuid7()
+        self.findings: tuple[Finding, ...] = ()
+        self.checks: tuple[CheckRun, ...] = ()
+        self._folder: Path | None = None
+
+    # -- the log
+
+    def write(self, kind: str, body: Mapping[str, Any], *, payload: bytes | None = None, id: str = "") -> int:
+        """Append one event about this request and return its sequence number.
+
+        Raises:
+            StoreError: the log did not take it; the caller must release nothing.
+        """
+        event = Event(
+            kind=kind,
+            actor=self.actor,
+            subject=self.intent_id,
+            body={"tenant": self.tenant, **body},
+            id=id or uuid7(),
+            payload=payload,
+            owner=self.actor,
+        )
+        try:
+            return self.services.log.append([event])[0].seq
+        except AuditError as error:
+            raise StoreError(f"The log did not take the record, so nothing was released: {error}") from error
+
+    def begin(self, what: str, body: Mapping[str, Any], prompt: str) -> None:
+        """Record the intent before anything is done; the prompt goes into the erasable payload."""
+        self.stage(
+            "audit_intent",
+            self.write,
+            f"{what}.intent",
+            {**body, "prompt_commitment": self.services.keys.commit(prompt)},
+            payload=prompt.encode("utf-8", "replace"),
+            id=self.intent_id,
+            deadline=self.services.settings.deadlines.record,
+        )
+
+    def count_history(self) -> None:
+        """Give the policy what the log knows of this actor."""
+        since = time.time_ns() // 1_000_000 - _DAY_MS
+        blocks = self.services.log.count(kind="request.blocked", actor=self.actor, since=since)
+        counters = {**self.context.counters, "actor.blocks_24h": blocks}
+        self.context = replace(self.context, counters=counters)
+
+    def fail(self, error: GuardedSoraError) -> None:
+        """Record that nothing came of the request, naming the stage and the checks that failed."""
+        stage = error.stage if isinstance(error, StageFailed) else self._last_stage()
+        body = {
+            "stage": stage,
+            "code": error.code,
+            "reason": str(error)[:500] if isinstance(error, StageFailed) else error.code,
+            "checks": [check_entry(check) for check in self.runner.checks],
+            "stages": self.stage_entries(),
+        }
+        # The failure may be the log's own; the caller gets the first error either way.
+        with suppress(GuardedSoraError):
+            self.write("request.failed", body)
+
+    # -- decisions
+
+    def decide(self) -> Decision:
+        """Judge all findings and checks so far, over prompt, pictures and frames together."""
+        return self.services.policy.decide(self.findings, self.context, self.checks)
+
+    def note(self, findings: Sequence[Finding], checks: Sequence[CheckRun]) -> None:
+        """Add what a group of checks saw and how each of them went."""
+        self.findings += tuple(findings)
+        self.checks += tuple(checks)
+
+    def outcome(self, decision: Decision, **more: Any) -> dict[str, Any]:
+        """The body of an outcome event."""
+        return {**decision_entry(decision), "stages": self.stage_entries(), **more}
+
+    # -- stages
+
+    def stage(
+        self, name: str, function: Callable[..., Any], *args: Any, deadline: float, **kwargs: Any
+    ) -> Any:
+        """Run a stage of our own code under its deadline, telling whoever watches."""
+        self.progress.stage(name)
+        return self.runner.run(name, function, *args, deadline=deadline, **kwargs)
+
+    def stage_entries(self) -> list[dict[str, Any]]:
+        """Stages so far for the log, in microseconds."""
+        return [{"name": stage.name, "us": round(stage.seconds * 1e6)} for stage in self.runner.stages]
+
+    def _last_stage(self) -> str:
+        return self.runner.stages[-1].name if self.runner.stages else "start"
+
+    # -- work folder
+
+    def file(self, name: str) -> Path:
+        """A path in this request's own work folder; no stage knows the output path."""
+        if self._folder is None:
+            work = self.services.settings.work
+            try:
+                work.mkdir(parents=True, exist_ok=True)
+                self._folder = Path(tempfile.mkdtemp(prefix="passage-", dir=work))
+            except OSError as error:
+                raise StoreError(
+                    f"No work folder could be made under {work} ({error.strerror}); free or unlock it."
+                ) from error
+        return self._folder / name
+
+    def close(self) -> None:
+        """Remove the work folder; whatever was released or held has left it."""
+        self.token.revoke("the request is over")
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""What a caller asks for: the request, checked at the door and carried through a review."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from guarded_sora.errors import UsageError
+
+LONGEST_PROMPT = 100_000  # characters; more is no description of a film but an attempt on the matcher
+LONGEST_SECONDS = 60.0
+LARGEST_COUNT = 16
+LARGEST_INPUT = 64 * 1024 * 1024  # bytes of an image or video prompt that may wait in a case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRequest:
+    """One request for a film. ``image`` and ``video`` are files that the film starts from.
+
+    Raises:
+        UsageError: a value that no generator could use; the message never repeats the prompt.
+    """
+
+    prompt: str
+    seconds: float = 2.0
+    size: tuple[int, int] | None = None
+    seed: int | None = None
+    image: Path | None = None
+    video: Path | None = None
+    profile: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise UsageError("The prompt is empty; say in a few words what the film should show.")
+        if len(self.prompt) > LONGEST_PROMPT:
+            raise UsageError(
+                f"The prompt has {len(self.prompt):,} characters; use at most {LONGEST_PROMPT:,}."
+            )
+        if not (math.isfinite(self.seconds) and 0 < self.seconds <= LONGEST_SECONDS):
+            raise UsageError(f"The length must be more than 0 and at most {LONGEST_SECONDS:g} seconds.")
+        if self.size is not None and not all(16 <= side <= 4096 for side in self.size):
+            raise UsageError("Width and height must be 16 to 4096 pixels.")
+        if self.seed is not None and not 0 <= self.seed < 2**53:
+            raise UsageError("The seed must be a whole number from 0 to 2**53 - 1.")
+        if self.image is not None and self.video is not None:
+            raise UsageError("Give an image or a video to start from, not both.")
+
+    @property
+    def words(self) -> str:
+        """The prompt with lone surrogates replaced: half a character can be neither logged nor drawn."""
+        return self.prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def for_log(self) -> dict[str, Any]:
+        """What the log may keep in clear: everything but words and pictures."""
+        return {
+            "seconds_ms": round(self.seconds * 1000),
+            "size": list(self.size) if self.size else None,
+            "seed": self.seed,
+            "image": self.image is not None,
+            "video": self.video is not None,
+            "profile": list(self.profile),
+        }
+
+    def pack(self) -> bytes:
+        """The whole request as bytes, input files included, to wait encrypted in a case.
+
+        Raises:
+            UsageError: an input file cannot be read or is too large to wait.
+        """
+        document = {field.name: getattr(self, field.name) for field in fields(self)}
+        document["prompt"] = self.words
+        for name in ("image", "video"):
+            path = document[name]
+            document[name] = None if path is None else _read_input(path)
+        return orjson.dumps(document)
+
+    @classmethod
+    def unpack(cls, data: bytes, folder: Path) -> PromptRequest:
+        """The request that :meth:`pack` wrote; its input files are laid into ``folder``."""
+        document = orjson.loads(data)
+        for name in ("image", "video"):
+            if document[name] is not None:
+                path = folder / f"{name}{document[name]['suffix']}"
+                path.write_bytes(base64.b64decode(document[name]["data"]))
+                document[name] = path
+        document["size"] = tuple(document["size"]) if document["size"] else None
+        document["profile"] = tuple(document["profile"])
+        return cls(**document)
+
+
+def _read_input(path: Path) -> dict[str, str]:
+    try:
+        if path.stat().st_size > LARGEST_INPUT:
+            raise UsageError(f"{path.name} is larger than {LARGEST_INPUT // 2**20} MiB; use a smaller file.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path.name} cannot be read ({error.strerror}); check the path.") from error
+    suffix = path.suffix if path.suffix.isascii() and len(path.suffix) <= 6 else ""
+    return {"suffix": suffix, "data": base64.b64encode(data).decode()}

@@ -1,0 +1,109 @@
+"""Guard a film that another generator made: the same checks, the same mark, the same record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guarded_sora.checks import check_frames, check_prompt
+from guarded_sora.errors import UsageError
+from guarded_sora.finish import Material
+from guarded_sora.guard import abandon, check_writable, conclude, refuse
+from guarded_sora.inputs import read_credentials
+from guarded_sora.media import FrameStream
+from guarded_sora.passage import Passage
+from guarded_sora.policies.finding import RequestContext
+from guarded_sora.progress import Progress, Silent
+from guarded_sora.prompts import PromptRequest
+from guarded_sora.provenance.credentials.manifest import (
+    COMPOSITE_WITH_TRAINED,
+    SOURCE_TYPES,
+    Generator,
+    Ingredient,
+)
+from guarded_sora.provenance.credentials.states import State
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.release import Release
+from guarded_sora.services import Services
+
+_LOOK_SIDE = 480  # lines at which frame checks see the film
+_LOOK_FPS = 4.0
+
+
+def protect(
+    services: Services,
+    source: Path,
+    prompt: str,
+    context: RequestContext,
+    *,
+    output: Path | None = None,
+    source_type: str | None = None,
+    progress: Progress | None = None,
+) -> Release:
+    """Check ``prompt`` and every frame of ``source``, then mark, sign and log it.
+
+    A film that is already signed is opened and kept as parent; an unsigned one is declared as
+    ``source_type`` (short IPTC name; default composite with trained algorithmic media).
+
+    Raises:
+        Blocked, ReviewRequired: the policy's answers.
+        MediaError, UsageError: ``source`` or an argument cannot be used.
+        StageFailed and the other errors of :mod:`guarded_sora.errors`: nothing was released.
+    """
+    if source_type is not None and source_type not in SOURCE_TYPES:
+        raise UsageError(f"--source-type must be one of: {', '.join(sorted(SOURCE_TYPES))}.")
+    check_writable(output)
+    request = PromptRequest(prompt=prompt)
+    passage = Passage(services, context, progress or Silent())
+    try:
+        stream = FrameStream(source, services.worker)
+        passage.begin("request", {"protect": True, "source_type": source_type}, request.words)
+        passage.count_history()
+        check_prompt(passage, request.words)
+        # Words that want a reviewer do not stop here: the reviewer sees the film with them.
+        refuse(passage, passage.decide())
+        ingredients = _parents(passage, source)
+        _refuse_marked(passage, source)
+        look = FrameStream(source, services.worker, max_short_side=_LOOK_SIDE, sample_fps=_LOOK_FPS)
+        check_frames(passage, look, stage="frame_checks")
+        decision = passage.decide()
+        material = Material(
+            kind="protected",
+            frames=stream,
+            fps=stream.info.fps,
+            generator=Generator(name="not generated here", version="0"),
+            prompt_commitment=services.keys.commit(request.words),
+            source_type=SOURCE_TYPES[source_type] if source_type else COMPOSITE_WITH_TRAINED,
+            edit=bool(ingredients),
+            ingredients=ingredients,
+            audio_from=source if stream.info.has_audio else None,
+        )
+        return conclude(passage, material, decision, output, reviewed=False)
+    except BaseException as error:
+        abandon(passage, error)
+        raise
+    finally:
+        passage.close()
+
+
+def _parents(passage: Passage, source: Path) -> tuple[Ingredient, ...]:
+    """The source as parent when it is signed; nothing when it carries no credentials."""
+    found = read_credentials(passage, source, stage="read_source_credentials")
+    if found.state in (State.NO_MANIFEST, State.UNSUPPORTED, State.REMOTE_NOT_FETCHED):
+        return ()
+    return (Ingredient(path=source, relationship="parentOf", title="source film"),)
+
+
+def _refuse_marked(passage: Passage, source: Path) -> None:
+    """Two marks of one key on one film would blind each other."""
+    stream = FrameStream(source, passage.services.worker, max_short_side=360, sample_fps=8.0)
+    evidence: MarkEvidence = passage.stage(
+        "read_source_mark",
+        passage.services.mark.detect,
+        stream,
+        deadline=passage.services.settings.deadlines.mark,
+    )
+    if evidence.state is MarkState.PRESENT:
+        raise UsageError(
+            "This film already carries a mark of this installation; "
+            "'guarded-sora verify' says which clip it belongs to."
+        )

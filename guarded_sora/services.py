@@ -1,0 +1,144 @@
+"""Services: the frozen bundle of everything the guard and the verifier work with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from guarded_sora.audit.cases import CaseBook
+from guarded_sora.audit.log import AuditLog
+from guarded_sora.database import log_in_use, open_engine
+from guarded_sora.detectors.check import FrameCheck, default_frame_checks
+from guarded_sora.errors import UsageError
+from guarded_sora.generation.contract import VideoBackend
+from guarded_sora.keys import KeyRing, open_keys
+from guarded_sora.plugins import load_plugins
+from guarded_sora.policies.engine import PolicyEngine
+from guarded_sora.policies.errors import PolicyError
+from guarded_sora.policies.finding import Decision
+from guarded_sora.policies.pack import load_pack
+from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
+from guarded_sora.provenance.credentials.signer import FileKeySigner, Signer
+from guarded_sora.provenance.credentials.trust import Trust
+from guarded_sora.provenance.watermark.contract import Watermark
+from guarded_sora.provenance.watermark.keys import MarkKey
+from guarded_sora.provenance.watermark.mark import KeyedTileMark
+from guarded_sora.settings import Settings
+from guarded_sora.store import ClipStore
+from guarded_sora.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Services:
+    """What one installation is made of. Close it, or use it in a ``with`` block.
+
+    ``backend`` loads the generator on its first call and returns the same one from then on, so
+    that verification never pays for it. ``mark_at`` gives the mark at another quality in dB.
+    ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None.
+    """
+
+    settings: Settings
+    keys: KeyRing
+    engine: Engine
+    log: AuditLog
+    cases: CaseBook
+    store: ClipStore
+    policy: PolicyEngine
+    prompt_checks: tuple[PromptCheck, ...]
+    frame_checks: tuple[FrameCheck, ...]
+    mark: Watermark
+    mark_at: Callable[[float], Watermark]
+    signer: Signer
+    trust: Trust
+    worker: Worker
+    backend: Callable[[], VideoBackend]
+    rewrite: Callable[[str, Decision], str | None]
+
+    def close(self) -> None:
+        """Sign a last checkpoint, stop the worker, let go of the database."""
+        try:
+            self.log.close()
+        finally:
+            self.worker.close()
+            self.engine.dispose()
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_services(settings: Settings, *, backend: Any = None) -> Services:
+    """Open home, database, keys and pack.
+
+    Args:
+        backend: what :func:`guarded_sora.generation.backends.load_backend` takes; None means
+            ``settings.backend``. It is loaded when first needed.
+
+    Raises:
+        KeyMissing, StoreError, UsageError: each with one sentence on what to do.
+    """
+    engine = open_engine(settings.home, settings.database_url)
+    try:
+        keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
+        log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
+        pack = load_pack(settings.pack)
+        key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
+
+        def mark_at(psnr: float) -> Watermark:
+            return KeyedTileMark(key, psnr=psnr)
+
+        return Services(
+            settings=settings,
+            keys=keys,
+            engine=engine,
+            log=log,
+            cases=CaseBook(log),
+            store=ClipStore(engine, issuer=keys.issuer),
+            policy=PolicyEngine(pack),
+            prompt_checks=(
+                *default_prompt_checks(pack),
+                *load_plugins("prompt_checks", settings.prompt_checks),
+            ),
+            frame_checks=(*default_frame_checks(), *load_plugins("detectors", settings.detectors)),
+            mark=mark_at(settings.mark_psnr),
+            mark_at=mark_at,
+            signer=FileKeySigner(chain_pem=keys.chain_pem, key_pem=keys.chain_key_pem),
+            trust=Trust(own_root_pem=keys.root_pem),
+            worker=Worker(),
+            backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
+            rewrite=lambda text, decision: None,
+        )
+    except PolicyError as error:
+        engine.dispose()
+        raise UsageError(str(error)) from error
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _load_backend(spec: Any) -> VideoBackend:
+    if isinstance(spec, VideoBackend):
+        return spec
+    # Late: torch takes seconds to import, and verify must not need it.
+    from guarded_sora.generation.backends import load_backend
+
+    return load_backend(spec)
+
+
+def _once(make: Callable[[], VideoBackend]) -> Callable[[], VideoBackend]:
+    lock = threading.Lock()
+    made: list[VideoBackend] = []
+
+    def get() -> VideoBackend:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
+
+    return get

@@ -1,0 +1,437 @@
+"""The way of one incoming clip: bounded parse, credentials, mark, store, verdict, log.
+
+Every leg that could not be checked is evidence of its own (state ``failed`` or ``unavailable``)
+and never counts as "nothing found".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from guarded_sora.audit.entry import Event, uuid7
+from guarded_sora.audit.errors import AuditError
+from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
+from guarded_sora.finish import READ
+from guarded_sora.identify import Identity, identify
+from guarded_sora.media import FrameStream, sha256_file
+from guarded_sora.progress import Progress, Silent
+from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.provenance.credentials.metadata import Declared
+from guarded_sora.provenance.credentials.states import Credentials, State
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.services import Services
+from guarded_sora.stages import StageRunner
+from guarded_sora.store import ClipState
+from guarded_sora.verdicts import CredentialSign, MarkSign, Row, Signs, VerdictName, judge
+
+Depth = Literal["credentials", "provenance", "full"]
+
+DECLARED = "guarded_sora.provenance.credentials.metadata:read_declared"
+_MARK_SIDE = 360
+_MARK_FPS = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One leg: ``kind`` is credentials, metadata, watermark, fingerprint, registry, audit or detector."""
+
+    kind: str
+    state: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Seconds of the clip that belong to ``clip_id`` (None: to nobody we know)."""
+
+    start: float
+    end: float
+    clip_id: ClipId | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReference:
+    """``seq`` of this verification's own event; ``included``: the log holds this very file as released."""
+
+    seq: int | None
+    included: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What can be said of a file, and why."""
+
+    file: Path
+    sha256: str | None
+    verdict: VerdictName
+    reason: str
+    clip_id: ClipId | None
+    notices: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    segments: tuple[Segment, ...]
+    audit: AuditReference
+    rules: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "file": str(self.file),
+            "sha256": self.sha256,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "clip_id": str(self.clip_id) if self.clip_id else None,
+            "notices": [{"code": code} for code in self.notices],
+            "evidence": [
+                {"kind": item.kind, "state": item.state, "detail": item.detail} for item in self.evidence
+            ],
+            "segments": [
+                {
+                    "start": round(part.start, 3),
+                    "end": round(part.end, 3),
+                    "clip_id": str(part.clip_id) if part.clip_id else None,
+                    "state": part.state,
+                }
+                for part in self.segments
+            ],
+            "rules": self.rules,
+            "audit": {"seq": self.audit.seq, "included": self.audit.included},
+        }
+
+
+def verify(
+    services: Services, path: Path, *, depth: Depth = "full", progress: Progress | None = None
+) -> Verdict:
+    """Say of ``path`` what can be said.
+
+    Args:
+        depth: ``credentials`` reads no pixels; ``provenance`` adds mark and fingerprint; ``full``
+            adds the detector where provenance does not settle it.
+
+    Raises:
+        UsageError: no such file, or not a file.
+        StoreError: the log or the store refused.
+    """
+    examination = _Examination(services, path, depth, progress or Silent())
+    return examination.run()
+
+
+class _Examination:
+    """One file under examination; each leg adds evidence and a sign."""
+
+    def __init__(self, services: Services, path: Path, depth: Depth, progress: Progress) -> None:
+        self.services = services
+        self.path = path
+        self.depth = depth
+        self.progress = progress
+        self.runner = StageRunner(worker=services.worker)
+        self.evidence: list[Evidence] = []
+        self.notices: list[str] = []
+        self.failed = False
+        self.settings = services.settings
+
+    def run(self) -> Verdict:
+        if not self.path.is_file():
+            raise UsageError(f"{self.path} is not a file; check the path.")
+        sha256 = self._sha256()
+        exact = self.services.store.by_sha256(sha256)
+        released = next((record for record in exact if record.state is ClipState.RELEASED), None)
+        if exact:
+            self._add("audit", "released" if released else exact[0].state.value, {"file_sha256": sha256})
+        credentials = self._credentials()
+        declared = self._declared()
+        stream, readable = self._open()
+        mark = self._mark(stream) if stream is not None else None
+        identity = self._identify(stream, mark, credentials)
+        self._detector()
+        signs = self._signs(readable, credentials, declared, mark, identity, exact_file=released is not None)
+        row = judge(signs)
+        return self._conclude(row, sha256, identity, included=released is not None)
+
+    # -- legs
+
+    def _sha256(self) -> str:
+        self.progress.stage("hash")
+        try:
+            return sha256_file(self.path)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be read ({error.strerror}); check its rights.") from error
+
+    def _credentials(self) -> Credentials | None:
+        self.progress.stage("credentials")
+        outcome = self.runner.run_check_in_worker(
+            "credentials",
+            READ,
+            self.path,
+            self.services.trust,
+            version="1",
+            deadline=self.settings.deadlines.parse,
+        )
+        found: Credentials | None = outcome.value
+        if found is None:
+            self._fault("credentials", outcome.run.reason)
+            return None
+        self._add(
+            "credentials",
+            found.state.value,
+            {
+                "ours": found.ours,
+                "reason": found.reason,
+                "issuer": found.issuer,
+                "label": found.label,
+                "clip_id": found.claims.clip_id or None,
+                "source_type": found.claims.source_type or None,
+                "generator": found.claims.generator or None,
+                "says_ai": found.says_ai,
+                "codes": list(found.codes),
+                "ingredients": [
+                    {
+                        "relationship": item.relationship,
+                        "ours": item.ours,
+                        "clip_id": item.clip_id or None,
+                        "failures": list(item.failures),
+                    }
+                    for item in found.ingredients
+                ],
+            },
+        )
+        return found
+
+    def _declared(self) -> Declared | None:
+        self.progress.stage("metadata")
+        outcome = self.runner.run_check_in_worker(
+            "metadata", DECLARED, self.path, version="1", deadline=self.settings.deadlines.parse
+        )
+        found: Declared | None = outcome.value
+        if found is None:
+            self._fault("metadata", outcome.run.reason)
+            return None
+        self._add(
+            "metadata",
+            "synthetic" if found.says_ai else "nothing",
+            {
+                "source_type": found.source_type or None,
+                "aigc_labels": found.aigc_count,
+                "where": list(found.where),
+            },
+        )
+        return found
+
+    def _open(self) -> tuple[FrameStream | None, bool]:
+        """The film for the pixel legs, and whether it can be read at all."""
+        self.progress.stage("open")
+        stream = FrameStream(
+            self.path,
+            self.services.worker,
+            max_short_side=_MARK_SIDE,
+            sample_fps=_MARK_FPS,
+            strict=False,
+        )
+        try:
+            info = stream.info
+            first = next(iter(stream), None)
+        except MediaError as error:
+            self._add("media", "unreadable", {"reason": str(error)})
+            return None, False
+        except StageFailed as error:
+            # The parser died on it or ran out of time: it cannot be read within our bounds.
+            self._add("media", "unreadable", {"reason": error.reason})
+            return None, False
+        if first is None:
+            self._add("media", "unreadable", {"reason": "the film holds no frame"})
+            return None, False
+        self._add(
+            "media",
+            "readable",
+            {
+                "width": info.width,
+                "height": info.height,
+                "fps": round(info.fps, 3),
+                "seconds": round(info.duration, 3),
+                "codec": info.codec,
+                "audio": info.has_audio,
+            },
+        )
+        return (None if self.depth == "credentials" else stream), True
+
+    def _mark(self, stream: FrameStream) -> MarkEvidence | None:
+        self.progress.stage("watermark")
+        outcome = self.runner.run_check(
+            "watermark",
+            self.services.mark.detect,
+            stream,
+            version=self.services.mark.version,
+            deadline=self.settings.deadlines.mark,
+        )
+        found = outcome.value
+        if found is None:
+            self._fault("watermark", outcome.run.reason)
+            return None
+        self._add(
+            "watermark",
+            found.state.value,
+            {
+                "mark": found.mark,
+                "log10_p": round(float(found.log10_p), 2),
+                "hypotheses": found.hypotheses,
+                "payload": f"{found.payload.id:010x}" if found.payload else None,
+                "epoch": found.payload.epoch if found.payload else None,
+                "rho": round(float(found.rho), 4),
+                "frames": found.frames,
+                "reason": found.reason,
+                "segments": [
+                    {
+                        "start": round(part.start, 3),
+                        "end": round(part.end, 3),
+                        "payload": None if part.id is None else f"{part.id:010x}",
+                        "state": part.state.value,
+                    }
+                    for part in found.segments
+                ],
+            },
+        )
+        return found
+
+    def _identify(
+        self, stream: FrameStream | None, mark: MarkEvidence | None, credentials: Credentials | None
+    ) -> Identity:
+        """Compare the picture with the clips that mark, credentials or likeness lead to."""
+        if stream is None:
+            return Identity()
+        self.progress.stage("fingerprint")
+        outcome = self.runner.run_check(
+            "fingerprint",
+            identify,
+            self.services.store,
+            stream,
+            mark=mark,
+            claimed=credentials.claims.clip_id if credentials and credentials.ours else "",
+            version="1",
+            deadline=self.settings.deadlines.mark,
+        )
+        if outcome.value is None:
+            self._fault("fingerprint", outcome.run.reason)
+            return Identity()
+        identity = outcome.value
+        if identity.record is not None and identity.record.state is ClipState.WITHDRAWN:
+            self.notices.append("withdrawn")
+        self._add("fingerprint", identity.content.value, identity.detail())
+        return identity
+
+    def _detector(self) -> None:
+        if self.depth == "full":
+            self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
+
+    # -- conclusion
+
+    def _signs(
+        self,
+        readable: bool,
+        credentials: Credentials | None,
+        declared: Declared | None,
+        mark: MarkEvidence | None,
+        identity: Identity,
+        *,
+        exact_file: bool,
+    ) -> Signs:
+        ours_claimed = credentials is not None and credentials.ours and credentials.claims.clip_id
+        marked_id = identity.marked.clip_id if identity.marked else None
+        contradiction = bool(ours_claimed and marked_id and str(marked_id) != ours_claimed)
+        return Signs(
+            readable=readable,
+            credentials=_credential_sign(credentials),
+            mark=self._mark_sign(mark, identity),
+            content=identity.content,
+            exact_file=exact_file,
+            bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
+            our_ingredient=credentials is not None
+            and credentials.state in (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
+            and not credentials.ours
+            and any(item.ours and not item.failures for item in credentials.ingredients),
+            contradiction=contradiction,
+            declares_synthetic=bool(declared and declared.says_ai),
+            claims_ai=bool(credentials and credentials.says_ai),
+            failed=self.failed,
+        )
+
+    def _mark_sign(self, mark: MarkEvidence | None, identity: Identity) -> MarkSign:
+        if mark is None:
+            return MarkSign.UNCHECKED if self.failed else MarkSign.ABSENT
+        if mark.state is MarkState.PRESENT:
+            return MarkSign.OURS if identity.marked else MarkSign.UNKNOWN
+        return MarkSign.BELOW if mark.state is MarkState.INCONCLUSIVE and mark.rho > 0 else MarkSign.ABSENT
+
+    def _conclude(self, row: Row, sha256: str, identity: Identity, *, included: bool) -> Verdict:
+        clip_id = identity.record.clip_id if identity.record else None
+        if row.verdict not in (
+            VerdictName.OURS_INTACT,
+            VerdictName.OURS_ALTERED,
+            VerdictName.TAMPERED,
+            VerdictName.INCONCLUSIVE,
+        ):
+            clip_id = None
+        notices = (*row.notices, *self.notices)
+        event = Event(
+            kind="clip.verified",
+            actor="verifier",
+            subject=str(clip_id) if clip_id else sha256,
+            id=uuid7(),
+            body={
+                "file_sha256": sha256,
+                "verdict": row.verdict.value,
+                "reason": row.reason,
+                "clip_id": str(clip_id) if clip_id else None,
+                "notices": list(notices),
+                "evidence": [{"kind": item.kind, "state": item.state} for item in self.evidence],
+            },
+        )
+        try:
+            seq = self.services.log.append([event])[0].seq
+        except AuditError as error:
+            raise StoreError(f"The verdict could not be logged: {error}") from error
+        segments = tuple(
+            Segment(start=part.start, end=part.end, clip_id=part.clip_id, state=part.state)
+            for part in identity.segments
+        )
+        return Verdict(
+            file=self.path,
+            sha256=sha256,
+            verdict=row.verdict,
+            reason=row.reason,
+            clip_id=clip_id,
+            notices=notices,
+            evidence=tuple(self.evidence),
+            segments=segments,
+            audit=AuditReference(seq=seq, included=included),
+        )
+
+    def _add(self, kind: str, state: str, detail: dict[str, Any]) -> None:
+        self.evidence.append(Evidence(kind=kind, state=state, detail=detail))
+
+    def _fault(self, kind: str, reason: str) -> None:
+        self.failed = True
+        self._add(kind, "failed", {"reason": reason})
+
+
+def _credential_sign(found: Credentials | None) -> CredentialSign:
+    if found is None:
+        return CredentialSign.UNCHECKED
+    match found.state:
+        # A container that cannot carry credentials simply carries none.
+        case State.NO_MANIFEST | State.UNSUPPORTED:
+            return CredentialSign.NONE
+        case State.TRUSTED | State.TRUSTED_WITH_BAD_INGREDIENT:
+            return CredentialSign.OURS if found.ours else CredentialSign.TRUSTED
+        case State.EXPIRED_NO_TIMESTAMP:
+            return CredentialSign.OURS_EXPIRED if found.ours else CredentialSign.UNPROVEN
+        case State.VALID_UNKNOWN_SIGNER | State.REVOKED:
+            return CredentialSign.UNPROVEN
+        case State.TAMPERED | State.INVALID_MANIFEST:
+            return CredentialSign.BROKEN
+        case _:
+            return CredentialSign.UNCHECKED
+
+
+__all__ = ["AuditReference", "Depth", "Evidence", "Segment", "Verdict", "verify"]
