@@ -1,0 +1,21 @@
+"""The invisible mark. ``KeyedTileMark`` is ours; others implement ``Watermark``."""
+
+from guarded_sora.provenance.watermark.contract import (
+    Geometry,
+    MarkEvidence,
+    MarkSegment,
+    MarkState,
+    Watermark,
+)
+from guarded_sora.provenance.watermark.keys import MarkKey
+from guarded_sora.provenance.watermark.mark import KeyedTileMark
+
+__all__ = [
+    "Geometry",
+    "KeyedTileMark",
+    "MarkEvidence",
+    "MarkKey",
+    "MarkSegment",
+    "MarkState",
+    "Watermark",
+]
