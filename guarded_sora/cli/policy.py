@@ -13,9 +13,9 @@ from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, worst
 from guarded_sora.cli.options import context_options, output_options, request_context
 from guarded_sora.cli.output import clean, print_json, print_table
 from guarded_sora.errors import UsageError
+from guarded_sora.policies.finding import AgeTier
 
 _LONGEST_LINE = 2_000_000
-from guarded_sora.policies.finding import AgeTier
 
 
 @click.group("policy")
