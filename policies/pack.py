@@ -5,6 +5,7 @@
     overlays/*.yaml             stricter rules for regions or age tiers
     lexicons/*.txt              terms and word groups (:mod:`guarded_sora.policies.text.terms`)
     lexicons/*.yaml             combinations of word groups
+    rewrites.yaml               safer words for categories that may be rewritten
 
 Everything is checked at load; a pack that loads can decide. Overlays can only tighten: they add
 rules, raise an action, widen a condition or add obligations, and nothing else can be written down.
@@ -120,6 +121,14 @@ class CheckPolicy:
         return self.unavailable_by_name.get(name, self.unavailable)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """Safer words for one category. Keys of ``terms`` are folded as the surface view folds text."""
+
+    default: str
+    terms: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pack:
     """A policy pack. Two packs are the same exactly when their digests are."""
@@ -135,6 +144,7 @@ class Pack:
     checks: CheckPolicy
     sections: tuple[Section, ...]
     combinations: tuple[Combination, ...]
+    wordings: Mapping[str, Wording]
     files: Mapping[str, bytes]
     path: Path
 
@@ -217,9 +227,26 @@ def _load(folder: Path) -> Pack:
         ),
         sections=tuple(sections),
         combinations=tuple(combinations),
+        wordings=MappingProxyType(_wordings(files)),
         files=MappingProxyType(files),
         path=folder,
     )
+
+
+def _wordings(files: Mapping[str, bytes]) -> dict[str, Wording]:
+    from guarded_sora.policies.schema import RewritesFile
+    from guarded_sora.policies.text.normalise import surface_text
+
+    name = "rewrites.yaml"
+    if name not in files:
+        return {}
+    wordings: dict[str, Wording] = {}
+    for item in validate(name, RewritesFile, load_yaml(name, files[name])).rewrites:
+        if item.category in wordings:
+            raise PackInvalid(f"{name}: {item.category!r} stands twice; keep one.")
+        terms = {surface_text(term): words for term, words in item.terms.items()}
+        wordings[item.category] = Wording(default=item.default, terms=MappingProxyType(terms))
+    return wordings
 
 
 def _condition(source: str, where: str) -> Condition:

@@ -109,6 +109,23 @@ class CombinationsFile(Strict):
     combinations: list[CombinationFile]
 
 
+class RewriteFile(Strict):
+    """Safer words for one category: ``terms`` by what stands in the prompt, else ``default``."""
+
+    category: str
+    default: Annotated[str, StringConstraints(max_length=120)] = ""
+    terms: dict[str, Annotated[str, StringConstraints(max_length=120)]] = {}
+
+    @field_validator("category")
+    @classmethod
+    def _category(cls, value: str) -> str:
+        return _known_category(value)
+
+
+class RewritesFile(Strict):
+    rewrites: list[RewriteFile]
+
+
 class ChecksFile(Strict):
     """What a check that did not run leads to. ``optional`` checks may fail without consequence."""
 
