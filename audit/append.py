@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from guarded_sora.audit import tree
+from guarded_sora.audit import postgres, tree
 from guarded_sora.audit.checkpoint import Checkpoint, Signer
 from guarded_sora.audit.entry import Prepared, parse, same_event
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt, SchemaMismatch
@@ -56,20 +56,20 @@ def write(
     now: int,
     vault: Vault,
     known_ids: bool,
-    bulk: Callable[[Connection, list[dict[str, Any]]], None] | None = None,
 ) -> list[Appended | EntryInvalid]:
     """Write ``batch`` into the open, locked transaction; one result an event, in order.
 
     ``known_ids``: look up ids that stand in the log already and answer with where they stand. An id
     that stands there for another event gives an ``EntryInvalid`` in its place, not a raise: the
-    others of the batch belong to other callers. ``bulk`` replaces the plain insert of event rows.
+    others of the batch belong to other callers.
     """
     state = read_state(connection, lock=True)
     frontier, ts = state.frontier, max(now, state.ts)
     start = frontier.size
     found = _find(connection, batch) if known_ids else {}
     fresh: dict[bytes, tuple[int, Prepared]] = {}
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    leaves: list[bytes] = []
     closed: list[tree.ClosedTile] = []
     results: list[Appended | EntryInvalid] = []
     for prepared in batch:
@@ -80,7 +80,7 @@ def write(
         if prepared.id in fresh:
             seq, first = fresh[prepared.id]
             results.append(
-                Appended(seq=seq, id=event.id, leaf=rows[seq - start]["leaf"])
+                Appended(seq=seq, id=event.id, leaf=leaves[seq - start])
                 if first.head == prepared.head or first.event == event
                 else _reused(event.id)
             )
@@ -90,27 +90,14 @@ def write(
         seq = frontier.size
         fresh[prepared.id] = (seq, prepared)
         frontier.push(leaf, closed)
-        rows.append(
-            {
-                "seq": seq,
-                "id": prepared.id,
-                "ts": ts,
-                "kind": event.kind,
-                "actor": event.actor,
-                "subject": event.subject,
-                "entry": entry,
-                "leaf": leaf,
-            }
-        )
+        leaves.append(leaf)
+        rows.append((seq, prepared.id, ts, event.kind, event.actor, event.subject, entry, leaf))
         results.append(Appended(seq=seq, id=event.id, leaf=leaf))
     if not rows:
         return results
-    if bulk is None:
-        connection.execute(insert(events), rows)
-    else:
-        bulk(connection, rows)
+    _insert(connection, rows)
     if closed:
-        _write_tiles(connection, closed, [row["leaf"] for row in rows], start)
+        _write_tiles(connection, closed, leaves, start)
     vault.store(connection, list(fresh.values()), ts)
     connection.execute(
         update(tree_state)
@@ -130,6 +117,20 @@ def sign(connection: Connection, signer: Signer, now: int) -> Checkpoint:
     checkpoint = signer.sign(size, root)
     connection.execute(insert(checkpoints).values(size=size, ts=now, note=checkpoint.note))
     return checkpoint
+
+
+def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    """Insert event rows the cheapest way the database has."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_INSERT, rows)
+    elif postgres.can_copy(connection, rows):
+        postgres.copy_events(connection, rows)
+    else:
+        connection.execute(insert(events), [dict(zip(events.c.keys(), row, strict=True)) for row in rows])
+
+
+# Plain driver text: binding 1000 rows through the expression layer costs as much as hashing them.
+_INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
 
 
 def _find(connection: Connection, batch: Sequence[Prepared]) -> dict[bytes, Any]:

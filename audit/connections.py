@@ -24,7 +24,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect().execution_options(**{READER: True}) as connection, connection.begin():
             yield connection
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise _read_failure(error) from error
 
 
@@ -41,7 +41,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
     except IntegrityError:
         raise
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise write_failure(error) from error
 
 

@@ -206,6 +206,8 @@ class Rehash:
                 self._report(f"payloads.seq={row.seq}", str(error))
 
     def _payload_rows(self, connection: Any, low: int, high: int) -> set[int]:
+        if self._vault is None:
+            return set()
         query = select(payloads.c.seq).where(payloads.c.seq >= low, payloads.c.seq < high)
         return set(connection.execute(query).scalars())
 

@@ -1,0 +1,81 @@
+"""What only PostgreSQL has: COPY for large batches, and roles that cannot rewrite the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from guarded_sora.audit.connections import writing
+from guarded_sora.audit.errors import EntryInvalid
+
+COPY_FROM = 16
+"""Batches from this size on go through COPY; below it, one statement is as fast."""
+
+_COLUMNS = ("seq", "id", "ts", "kind", "actor", "subject", "entry", "leaf")
+_TYPES = ("int8", "bytea", "int8", "varchar", "varchar", "varchar", "bytea", "bytea")
+_COPY = f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+
+
+def can_copy(connection: Connection, rows: Sequence[Any]) -> bool:
+    return len(rows) >= COPY_FROM and connection.dialect.driver == "psycopg"
+
+
+def copy_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert event rows with binary COPY, inside the connection's transaction.
+
+    Raises ``IntegrityError`` and ``OperationalError`` as a plain insert would.
+    """
+    import psycopg
+
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise OperationalError(_COPY, None, RuntimeError("the connection was lost"))
+    try:
+        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.set_types(_TYPES)
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.errors.IntegrityError as error:
+        raise IntegrityError(_COPY, None, error) from error
+    except psycopg.Error as error:
+        raise OperationalError(_COPY, None, error) from error
+
+
+_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+_GRANTS = {
+    "writer": (
+        "GRANT SELECT, INSERT ON events, tiles, checkpoints TO {role}",
+        "GRANT SELECT, UPDATE ON tree_state TO {role}",
+        "GRANT SELECT, INSERT, UPDATE ON payloads, subject_keys TO {role}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON holds, cases TO {role}",
+        "GRANT SELECT ON audit_version TO {role}",
+    ),
+    "reader": (
+        "GRANT SELECT ON events, tiles, checkpoints, tree_state, holds, cases, audit_version TO {role}",
+        "GRANT SELECT ON payloads, subject_keys TO {role}",
+    ),
+    "auditor": ("GRANT SELECT ON events, tiles, checkpoints, tree_state, audit_version TO {role}",),
+}
+
+
+def grant(engine: Engine, role: str, what: str) -> None:
+    """Give an existing database ``role`` what a ``writer``, ``reader`` or ``auditor`` needs, no more.
+
+    A writer appends and erases payloads but cannot change or delete an event; a reader sees
+    everything, payloads still encrypted; an auditor sees the tree and never the payload tables.
+    Run it as the owner of the tables, and let no service connect as that owner.
+    """
+    if engine.dialect.name != "postgresql":
+        raise EntryInvalid("Only PostgreSQL has roles; on SQLite protect the file itself.")
+    if what not in _GRANTS:
+        raise EntryInvalid("A role is made a writer, a reader or an auditor.")
+    if not _ROLE.fullmatch(role):
+        raise EntryInvalid("A role's name has lower-case letters, digits and underscores.")
+    with writing(engine) as connection:
+        for statement in _GRANTS[what]:
+            connection.execute(text(statement.format(role=f'"{role}"')))
