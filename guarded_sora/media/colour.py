@@ -49,9 +49,11 @@ class ToRgb:
 
     def _scale(self, frame: Any, form: str) -> Any:
         smaller = self.width < frame.width or self.height < frame.height
-        # AREA averages all source pixels, so small frames do not alias; at full size chroma is
-        # interpolated and rounded exactly.
-        interpolation = Interpolation.AREA if smaller else Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+        # AREA averages all source pixels, so small frames do not alias. Without the two other flags
+        # the scaler's short cuts are off by up to 3 of 255; with them by less than 1, at 2.5 ms a
+        # frame from 1080 to 360 lines and 10 ms at full size.
+        interpolation = Interpolation.AREA if smaller else Interpolation.BILINEAR
+        interpolation |= Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
         colours: dict[str, Any] = {}
         if not frame.format.is_rgb:
             guessed = Colorspace.ITU709 if min(frame.width, frame.height) >= 720 else Colorspace.ITU601

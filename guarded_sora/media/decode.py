@@ -25,8 +25,6 @@ from guarded_sora.media.colour import ToRgb, is_hdr
 from guarded_sora.media.files import READABLE, is_cut_off, is_picture
 from guarded_sora.media.info import MediaInfo, MediaLimits
 
-av.logging.set_level(av.logging.PANIC)
-
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,ogg,flv,asf"
 CODECS = (
     "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,prores,ffv1,gif,"
@@ -48,9 +46,9 @@ _HEARTBEAT_FRAMES = 250  # decoded frames after which something is sent, so that
 _FALLBACK_FPS = 25.0
 
 
-def probe_film(path: Path, limits: MediaLimits) -> MediaInfo:
+def probe_film(path: Path, limits: MediaLimits, *, strict: bool = True) -> MediaInfo:
     """What the headers and the first picture say. Raises MediaError."""
-    with _open(path, limits) as (container, stream):
+    with _open(path, limits, strict=strict) as (container, stream):
         frame = next(_frames(path, container, stream, limits, strict=False), None)
         if frame is None:
             raise MediaError(f"{path} holds no pictures; record or export it again.")
@@ -71,7 +69,7 @@ def decode_chunks(
 
     Raises MediaError, with ``strict`` also for a film that is damaged or breaks off.
     """
-    with _open(path, limits, threads=threads) as (container, stream):
+    with _open(path, limits, strict=strict, threads=threads) as (container, stream):
         frames = _frames(path, container, stream, limits, strict=strict)
         first = next(frames, None)
         if first is None:
@@ -108,7 +106,7 @@ def _batch(chunk: NDArray[np.uint8], times: NDArray[np.float64], filled: int, fp
 
 
 @contextlib.contextmanager
-def _open(path: Path, limits: MediaLimits, *, threads: int = 1) -> Iterator[tuple[Any, Any]]:
+def _open(path: Path, limits: MediaLimits, *, strict: bool, threads: int = 1) -> Iterator[tuple[Any, Any]]:
     """The container and its first real video stream, checked against the limits."""
     if is_picture(path):
         raise MediaError(f"{path} is a still picture, not a film; give it as an image prompt.")
@@ -122,7 +120,7 @@ def _open(path: Path, limits: MediaLimits, *, threads: int = 1) -> Iterator[tupl
             raise MediaError(_cut(path)) from None
         raise MediaError(f"{path} is not a film we can read; convert it to {READABLE}.") from None
     with container:
-        if cut_off:
+        if cut_off and strict:
             raise MediaError(_cut(path))
         stream = next((video for video in container.streams.video if not _is_cover(video)), None)
         if stream is None:

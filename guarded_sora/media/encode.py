@@ -105,9 +105,7 @@ def _write(
     first = next((batch for batch in iterator if len(batch)), None)
     if first is None:
         raise MediaError("There are no frames to write; the film would be empty.")
-    rate = Fraction(fps or first.fps or 25.0).limit_denominator(1001)
-    if rate <= 0 or not math.isfinite(rate):
-        raise MediaError("The frame rate must be above 0.")
+    rate = _rate(fps or first.fps or 25.0)
     height, width = first.frames.shape[1:3]
     even_width, even_height = width + width % 2, height + height % 2
     written = _Written(width=even_width, height=even_height)
@@ -135,6 +133,16 @@ def _write(
         container.mux(stream.encode(None))
         written.duration = float(last * stream.codec_context.time_base + 1 / rate)
     return written
+
+
+def _rate(fps: float) -> Fraction:
+    """The exact rate meant by a decimal: 23.976 is 24000/1001, as broadcasters write it."""
+    if not 0 < fps < math.inf:
+        raise MediaError("The frame rate must be above 0.")
+    broadcast = Fraction(round(fps * 1.001) * 1000, 1001)
+    if abs(float(broadcast) - fps) < 5e-4:
+        return broadcast
+    return max(Fraction(1, 1001), Fraction(fps).limit_denominator(1001))
 
 
 def _describe(stream: Any, width: int, height: int, rate: Fraction, *, varies: bool) -> None:

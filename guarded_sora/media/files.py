@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from guarded_sora.errors import MediaError
 
@@ -32,6 +33,7 @@ WRITE_ERRORS = frozenset(
 """Error numbers that speak of the place written to, not of what was read."""
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot", b"uuid")
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _MAX_BOXES = 100_000
 
 
@@ -71,35 +73,70 @@ def is_picture(path: Path) -> bool:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether an ISO media file (mp4, mov) ends before its boxes do, or lacks its index.
+    """Whether a file ends before its outermost structure says it does. Only headers are read.
 
-    Only the headers of the top-level boxes are read (ISO/IEC 14496-12, 4.2). False for other files.
+    ISO media (mp4, mov): every top-level box must fit and the index must be there (ISO/IEC 14496-12,
+    4.2). Matroska and WebM: the segment must fit (RFC 8794, RFC 9559). AVI: the RIFF chunk must fit.
+    False for other files, which do not say how long they are.
     """
     size = path.stat().st_size
-    indexed = False
     with path.open("rb") as file:
-        position = 0
-        for number in range(_MAX_BOXES):
-            file.seek(position)
-            head = file.read(16)
-            if number == 0 and head[4:8] not in _ISO_STARTS:
-                return False
-            if not head:
-                break
-            if len(head) < 8:
+        head = file.read(64)
+        if head[4:8] in _ISO_STARTS:
+            return _boxes_cut_off(file, size)
+        if head.startswith(_EBML):
+            return _segment_end(head) > size
+        if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+            return int(struct.unpack("<I", head[4:8])[0]) + 8 > size
+    return False
+
+
+def _boxes_cut_off(file: BinaryIO, size: int) -> bool:
+    indexed, position = False, 0
+    for _ in range(_MAX_BOXES):
+        file.seek(position)
+        head = file.read(16)
+        if not head:
+            return not indexed
+        if len(head) < 8:
+            return True
+        length, kind = struct.unpack(">I4s", head[:8])
+        if length == 1:
+            if len(head) < 16:
                 return True
-            length, kind = struct.unpack(">I4s", head[:8])
-            if length == 1:
-                if len(head) < 16:
-                    return True
-                length = struct.unpack(">Q", head[8:16])[0]
-            elif length == 0:
-                length = size - position
-            if length < 8 or position + length > size:
-                return True
-            indexed = indexed or kind == b"moov"
-            position += length
+            length = struct.unpack(">Q", head[8:16])[0]
+        elif length == 0:
+            length = size - position
+        if length < 8 or position + length > size:
+            return True
+        indexed = indexed or kind == b"moov"
+        position += length
     return not indexed
+
+
+def _segment_end(head: bytes) -> int:
+    """Where the segment after the EBML header ends; 0 when the file does not say."""
+    try:
+        length, position = _ebml_size(head, len(_EBML))
+        position += length
+        if head[position : position + len(_SEGMENT)] != _SEGMENT:
+            return 0
+        length, position = _ebml_size(head, position + len(_SEGMENT))
+    except IndexError:
+        return 0
+    return position + length
+
+
+def _ebml_size(data: bytes, position: int) -> tuple[int, int]:
+    """The variable-length size at ``position`` and where it ends; 0 for "unknown" (all ones)."""
+    first = data[position]
+    width = 9 - first.bit_length()
+    if width > 8:
+        raise IndexError
+    value = int.from_bytes(data[position : position + width], "big") & ((1 << 7 * width) - 1)
+    if position + width > len(data):
+        raise IndexError
+    return (0 if value == (1 << 7 * width) - 1 else value), position + width
 
 
 def sha256_file(path: Path) -> str:

@@ -25,13 +25,23 @@ DECODE = "guarded_sora.media.decode"
 CHUNK_BYTES = 24 << 20
 
 
-def probe(path: Path, worker: Worker, *, limits: MediaLimits | None = None) -> MediaInfo:
-    """What a film is, from its headers and its first picture. Raises MediaError."""
+def probe(path: Path, worker: Worker, *, limits: MediaLimits | None = None, strict: bool = True) -> MediaInfo:
+    """What a film is, from its headers and its first picture. Raises MediaError.
+
+    With ``strict`` a film that is cut off is refused, whatever could still be read of it.
+    """
     limits = limits or MediaLimits()
     path = absolute(path)
     check_file(path, max_bytes=limits.max_bytes)
     try:
-        info = worker.call(f"{DECODE}:probe_film", path, limits, deadline=limits.open_seconds, stage="probe")
+        info = worker.call(
+            f"{DECODE}:probe_film",
+            path,
+            limits,
+            strict=strict,
+            deadline=limits.open_seconds,
+            stage="probe",
+        )
     except WorkerFault as fault:
         refuse(path, fault)
     assert isinstance(info, MediaInfo)
@@ -96,7 +106,7 @@ class FrameStream:
     @cached_property
     def info(self) -> MediaInfo:
         """What the film is; probed on first use. Raises MediaError."""
-        return probe(self.path, self._worker, limits=self._limits)
+        return probe(self.path, self._worker, limits=self._limits, strict=self._options["strict"])
 
     @property
     def audio(self) -> Path | None:
