@@ -2,8 +2,8 @@
 
 CEL has no cost limit of its own, finds an unknown variable only while it runs, and raises on a
 missing map key. So a condition is bounded before it is compiled (length, nesting), every map key
-it names is looked up in the taxonomy, and it is then run on two complete sample contexts: one in
-which nothing was found and one in which everything was. No condition ever sees the prompt's text.
+it names is looked up in the taxonomy, and it is then run on complete sample contexts, from
+nothing found to everything found. No condition ever sees the prompt's text.
 
 Source: the Common Expression Language specification, as ``common-expression-language`` runs it.
 """
@@ -208,37 +208,45 @@ def _macro_variables(source: str) -> set[str]:
 
 
 def _sample_contexts() -> tuple[Any, ...]:
+    """Nothing found, then everything found at severity 3, 2 and 1."""
     if not _SAMPLES:
-        everything = [
-            Finding(
-                category=category,
-                severity=3,
-                score=1.0,
-                modality=modality,
-                detector="sample",
-                detector_version="1",
-            )
-            for category in CATEGORIES
-            for modality in Modality
-        ]
-        busy = RequestContext(
-            age_tier="adult",
-            region="US",
-            consents=("sample",),
-            counters={f"actor.{name}": 100 for name in COUNTERS},
-        )
         _SAMPLES.append(build_context([], RequestContext()))
-        _SAMPLES.append(build_context(everything, busy))
+        _SAMPLES.extend(_everything(severity) for severity in (3, 2, 1))
     return tuple(_SAMPLES)
+
+
+def _everything(severity: int) -> Any:
+    findings = [
+        Finding(
+            category=category,
+            severity=severity,
+            score=severity / 3,
+            modality=modality,
+            detector="sample",
+            detector_version="1",
+        )
+        for category in CATEGORIES
+        for modality in Modality
+    ]
+    busy = RequestContext(
+        age_tier="adult",
+        region="US",
+        consents=("sample",),
+        counters={f"actor.{name}": 100 for name in COUNTERS},
+    )
+    return build_context(findings, busy)
 
 
 _SAMPLES: list[Any] = []
 
 
 def sample_truth(condition: Condition) -> Mapping[str, bool]:
-    """Whether the condition holds when nothing was found and when everything was: for the linter."""
-    nothing, everything = _sample_contexts()
-    return {"nothing": condition.holds(nothing), "everything": condition.holds(everything)}
+    """Whether the condition holds when nothing was found, and when everything was, at any severity."""
+    nothing, *everything = _sample_contexts()
+    return {
+        "nothing": condition.holds(nothing),
+        "everything": any(condition.holds(sample) for sample in everything),
+    }
 
 
 def _first_line(error: BaseException) -> str:
