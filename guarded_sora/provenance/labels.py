@@ -177,6 +177,50 @@ def find_labels(
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSurvey:
+    """Where in a film we looked for labels and what was seen. Times in seconds.
+
+    A language that was in none of the opening frames is not looked for any longer.
+    """
+
+    sightings: tuple[LabelSighting, ...] = ()
+    looked: tuple[float, ...] = ()
+
+    def times(self, language: str) -> tuple[float, ...]:
+        return tuple(sighting.time for sighting in self.sightings if sighting.language == language)
+
+    def height(self, language: str) -> float:
+        """Smallest ink height seen, as a share of the frame's shorter side; 0 when none was."""
+        heights = [item.height for item in self.sightings if item.language == language]
+        return min(heights, default=0.0)
+
+
+def survey_labels(
+    batches: Iterable[FrameBatch], languages: Iterable[str] = ("en", "zh", "ko", "hi")
+) -> LabelSurvey:
+    """Look at the opening (five frames in two seconds), then every five seconds, 24 frames at most."""
+    wanted = tuple(languages)
+    due = [0.0, 0.5, 1.0, 1.5, 1.9, *(5.0 * step for step in range(1, 20))]
+    sightings: list[LabelSighting] = []
+    looked: list[float] = []
+    for batch in batches:
+        for index, time in enumerate(batch.times):
+            if not due or not wanted or time < due[0]:
+                continue
+            while due and due[0] <= time:
+                due.pop(0)
+            one = FrameBatch(
+                frames=batch.frames[index : index + 1], times=batch.times[index : index + 1], fps=batch.fps
+            )
+            sightings.extend(find_labels(one, wanted))
+            looked.append(float(time))
+            if time >= 1.9:
+                seen = {sighting.language for sighting in sightings}
+                wanted = tuple(language for language in wanted if language in seen)
+    return LabelSurvey(sightings=tuple(sightings), looked=tuple(looked))
+
+
 def _match(view: NDArray[np.uint8], name: str) -> tuple[float, float, str]:
     """Best correlation of the artwork in ``view``, its ink height as a share of the shorter side, the
     name."""
