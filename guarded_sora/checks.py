@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from guarded_sora.detectors.check import FrameCheck
+from guarded_sora.detectors.check import FilmCheck, FilmReport, FrameCheck
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, Finding
@@ -52,9 +52,9 @@ def inspect_frames(
             batches,
             version=check.version,
             deadline=passage.services.settings.deadlines.mark,
-            summary=_summarise,
+            summary=_tell,
         )
-        findings += outcome.value or ()
+        findings += outcome.value.findings if outcome.value else ()
         checks.append(outcome.run)
     return findings, checks
 
@@ -70,8 +70,20 @@ def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[
     return outcome.value or (), outcome.run
 
 
-def _inspect_all(check: FrameCheck, batches: Iterable[FrameBatch]) -> tuple[Finding, ...]:
-    return tuple(finding for batch in batches for finding in check.inspect(batch))
+def _inspect_all(check: FrameCheck, batches: Iterable[FrameBatch]) -> FilmReport:
+    if isinstance(check, FilmCheck):
+        return check.inspect_film(batches)
+    return FilmReport(findings=tuple(finding for batch in batches for finding in check.inspect(batch)))
+
+
+def _tell(report: FilmReport) -> CheckSummary:
+    said = _summarise(report.findings)
+    return CheckSummary(
+        result="; ".join(part for part in (said.result, report.result) if part),
+        score=report.score if report.score is not None else said.score,
+        threshold=report.threshold,
+        weights_sha256=report.weights_sha256,
+    )
 
 
 def _summarise(findings: Sequence[Finding]) -> CheckSummary:

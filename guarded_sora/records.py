@@ -58,6 +58,7 @@ def finding_entry(finding: Finding) -> dict[str, Any]:
         "where": _where_entry(finding.where),
         "detector": finding.detector,
         "version": finding.detector_version,
+        **({"registered": finding.subject} if finding.subject else {}),
     }
 
 

@@ -92,7 +92,8 @@ class Finding:
     ``category`` is an id of :mod:`guarded_sora.policies.taxonomy`; ``severity`` is 0 (none) to
     3 (high); ``score`` is 0 to 1 or None for detectors that only say yes; ``calibrated`` tells
     whether ``score`` is a probability. ``evidence`` is short text for reviewers: it may name a
-    term of our own lexicon, never more of the prompt.
+    term of our own lexicon, never more of the prompt. ``subject`` is the registry's id of the person,
+    character, brand or work that was recognised, so that a consent can be looked up; never a name.
     """
 
     category: str
@@ -104,6 +105,7 @@ class Finding:
     calibrated: bool = False
     where: Where | None = None
     evidence: str = ""
+    subject: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.severity <= 3:

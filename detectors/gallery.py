@@ -1,0 +1,83 @@
+"""What detectors know of protected people and works: protocols that a registry fulfils.
+
+Nothing here holds a face or a picture. People are known by protected templates
+(:mod:`guarded_sora.detectors.templates`), works by perceptual hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guarded_sora.detectors.fingerprint import SecondHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProtectedFaces:
+    """The templates of everybody enrolled under one face model and one template key.
+
+    ``templates``: uint64 (N, 32), row i belongs to ``subjects[i]``, seen as ``categories[i]`` with
+    ``severities[i]``. ``stale`` counts templates of other models or keys, which cannot be compared.
+    """
+
+    version: str
+    templates: NDArray[np.uint64]
+    subjects: tuple[str, ...]
+    categories: tuple[str, ...]
+    severities: tuple[int, ...]
+    stale: int = 0
+
+
+class Gallery(Protocol):
+    """Enrolled people."""
+
+    def enrolled(self) -> bool:
+        """Whether anybody is."""
+        ...
+
+    def template_key(self) -> bytes:
+        """The secret that templates are transformed with; 32 bytes, its own for each installation."""
+        ...
+
+    def faces(self, model: str) -> ProtectedFaces:
+        """Everybody's templates under ``model``; may raise, which counts as failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkHit:
+    """A registered second that resembles a looked-up one."""
+
+    reference: int
+    position: int
+    distance: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkReference:
+    """One registered picture or clip of a work: its hashes, and which subject it belongs to."""
+
+    reference: int
+    subject: str
+    kind: str
+    hashes: tuple[SecondHash, ...]
+
+
+class WorkIndex(Protocol):
+    """Registered works."""
+
+    def registered(self) -> bool:
+        """Whether any work has a reference."""
+        ...
+
+    def resembling_works(self, bits: bytes, *, within: int) -> Sequence[WorkHit]:
+        """Every registered second within ``within`` bits (at most 31), nearest first; exact."""
+        ...
+
+    def work(self, reference: int) -> WorkReference | None:
+        """A reference with all its hashes."""
+        ...
