@@ -168,7 +168,8 @@ class Network:
         least = 4 + classes if boxes else classes
         if raw.ndim != (3 if boxes else 2) or raw.shape[0] != 1 or raw.shape[1] < least:
             raise WeightsInvalid(
-                f"The network {self.card.name} answers {raw.shape}, not what its card states; correct the card."
+                f"The network {self.card.name} answers {raw.shape}, not what its card states; "
+                "correct the card."
             )
         if not np.isfinite(raw).all():
             raise WeightsInvalid(f"The network {self.card.name} answered no number; do not use it.")
@@ -238,7 +239,7 @@ def prepare(frame: NDArray[np.uint8], form: Input) -> tuple[NDArray[np.float32],
 
 
 def enlarged(frame: NDArray[np.uint8], least: int) -> NDArray[np.uint8]:
-    """``frame`` with its short side at least ``least`` pixels: small faces and pictures are missed otherwise."""
+    """``frame`` with its short side at least ``least`` pixels: small faces are missed otherwise."""
     short = min(frame.shape[:2])
     if short >= least:
         return frame

@@ -59,14 +59,14 @@ def looks(
             number = math.floor(time * rate + 1e-6)
             if interval is None or number != interval.number:
                 if interval is not None:
-                    yield from interval.extra(stands_out)
+                    yield from interval.outstanding(stands_out)
                 interval = _Interval(number, small)
                 yield Look(frame=frame, time=time, why="grid")
             else:
                 interval.offer(frame, time, small, before)
             before = small
     if interval is not None:
-        yield from interval.extra(stands_out)
+        yield from interval.outstanding(stands_out)
 
 
 class _Interval:
@@ -92,7 +92,7 @@ class _Interval:
         if self._motion is None or motion > self._motion[0]:
             self._motion = motion, Look(frame=frame, time=time, why="motion")
 
-    def extra(self, stands_out: float) -> Iterator[Look]:
+    def outstanding(self, stands_out: float) -> Iterator[Look]:
         taken = -1.0
         if self._change is not None and self._change[0] >= stands_out:
             taken = self._change[1].time

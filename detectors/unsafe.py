@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from guarded_sora.detectors.cards import Answer, Input, ModelCard, Network, Output
+from guarded_sora.detectors.cards import Answer, Input, ModelCard, Output
 from guarded_sora.detectors.check import FilmReport
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.sampling import RATE, looks

@@ -39,6 +39,6 @@ def read_checked(path: Path, sha256: str) -> bytes:
         ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsInvalid(
-            f"The weights {path.name} are not the pinned ones; reinstall the version that is named in the extras."
+            f"The weights {path.name} are not the pinned ones; reinstall the version that the extra names."
         )
     return data

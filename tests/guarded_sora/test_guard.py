@@ -73,10 +73,10 @@ def test_every_check_leaves_a_record_even_those_that_cannot_run(sora: GuardedSor
     release = sora.generate(PROMPT, output=tmp_path / "clip.mp4")
     states = {check.name: check.state.value for check in release.checks}
     assert states["lexicon"] == "ran"
-    assert states["frames.unsafe"] == "unavailable"
+    assert states["frames.violence"] == "unavailable"
     assert states["mark.read_back"] == "ran"
     logged = sora.services.log.read(release.audit_seq).body["checks"]
-    assert {check["name"] for check in logged} >= {"lexicon", "frames.unsafe"}
+    assert {check["name"] for check in logged} >= {"lexicon", "frames.unsafe", "frames.violence"}
 
 
 def test_a_refused_prompt_makes_no_film_and_says_why(sora: GuardedSora, tmp_path: Path) -> None:
