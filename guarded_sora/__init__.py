@@ -25,11 +25,11 @@ from guarded_sora.errors import (
 
 if TYPE_CHECKING:
     from guarded_sora.api import GuardedSora
+    from guarded_sora.evidence import Verdict
     from guarded_sora.policies.finding import Action, Decision, RequestContext
     from guarded_sora.provenance.clip_id import ClipId
     from guarded_sora.release import Release
     from guarded_sora.verdicts import VerdictName
-    from guarded_sora.verification import Verdict
     from guarded_sora.version import __version__
 
 _HOMES = {
@@ -39,7 +39,7 @@ _HOMES = {
     "GuardedSora": "guarded_sora.api",
     "Release": "guarded_sora.release",
     "RequestContext": "guarded_sora.policies.finding",
-    "Verdict": "guarded_sora.verification",
+    "Verdict": "guarded_sora.evidence",
     "VerdictName": "guarded_sora.verdicts",
     "__version__": "guarded_sora.version",
 }

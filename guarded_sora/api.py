@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from guarded_sora.cases import release_case
+from guarded_sora.evidence import Verdict
 from guarded_sora.guard import generate
 from guarded_sora.policies.finding import Decision, RequestContext
 from guarded_sora.policy_check import check_text
@@ -16,7 +17,7 @@ from guarded_sora.protect import protect
 from guarded_sora.release import Release
 from guarded_sora.services import Services, open_services
 from guarded_sora.settings import load_settings
-from guarded_sora.verification import Depth, Verdict, verify
+from guarded_sora.verification import Depth, verify
 
 
 class GuardedSora:

@@ -70,7 +70,7 @@ def protect(
             kind="protected",
             frames=stream,
             fps=stream.info.fps,
-            generator=Generator(name="not generated here", version="0"),
+            generator=Generator(name="not generated here", version="0", settings={}),
             prompt_commitment=services.keys.commit(request.words),
             source_type=SOURCE_TYPES[source_type] if source_type else COMPOSITE_WITH_TRAINED,
             edit=bool(ingredients),

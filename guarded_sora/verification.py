@@ -6,18 +6,17 @@ and never counts as "nothing found".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
+from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ
 from guarded_sora.identify import Identity, identify
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
-from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
 from guarded_sora.provenance.credentials.states import Credentials, State
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
@@ -31,74 +30,6 @@ Depth = Literal["credentials", "provenance", "full"]
 DECLARED = "guarded_sora.provenance.credentials.metadata:read_declared"
 _MARK_SIDE = 360
 _MARK_FPS = 8.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """One leg: ``kind`` is credentials, metadata, watermark, fingerprint, registry, audit or detector."""
-
-    kind: str
-    state: str
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """Seconds of the clip that belong to ``clip_id`` (None: to nobody we know)."""
-
-    start: float
-    end: float
-    clip_id: ClipId | None
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditReference:
-    """``seq`` of this verification's own event; ``included``: the log holds this very file as released."""
-
-    seq: int | None
-    included: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What can be said of a file, and why."""
-
-    file: Path
-    sha256: str | None
-    verdict: VerdictName
-    reason: str
-    clip_id: ClipId | None
-    notices: tuple[str, ...]
-    evidence: tuple[Evidence, ...]
-    segments: tuple[Segment, ...]
-    audit: AuditReference
-    rules: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        return {
-            "file": str(self.file),
-            "sha256": self.sha256,
-            "verdict": self.verdict.value,
-            "reason": self.reason,
-            "clip_id": str(self.clip_id) if self.clip_id else None,
-            "notices": [{"code": code} for code in self.notices],
-            "evidence": [
-                {"kind": item.kind, "state": item.state, "detail": item.detail} for item in self.evidence
-            ],
-            "segments": [
-                {
-                    "start": round(part.start, 3),
-                    "end": round(part.end, 3),
-                    "clip_id": str(part.clip_id) if part.clip_id else None,
-                    "state": part.state,
-                }
-                for part in self.segments
-            ],
-            "rules": self.rules,
-            "audit": {"seq": self.audit.seq, "included": self.audit.included},
-        }
 
 
 def verify(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guarded_sora.api import GuardedSora
     from guarded_sora.release import Release
     from guarded_sora.settings import Settings
-    from guarded_sora.verification import Verdict
+    from guarded_sora.evidence import Verdict
 
 
 def print_json(value: Mapping[str, Any]) -> None:

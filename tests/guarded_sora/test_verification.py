@@ -1,0 +1,291 @@
+"""What verify says of films that are ours, altered, foreign, or not films at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from guarded_sora import GuardedSora, Release, UsageError, VerdictName
+from guarded_sora.media import ClipFrames, FrameStream, encode
+from guarded_sora.provenance.credentials.certificates import issue_chain
+from guarded_sora.provenance.credentials.manifest import Generator, ManifestContent
+from guarded_sora.provenance.credentials.sign import sign
+from guarded_sora.provenance.credentials.signer import FileKeySigner
+from guarded_sora.provenance.payload import MarkPayload
+from tests.guarded_sora.conftest import Painter, moving_scene
+
+PROMPT = "a red balloon rising over a sandy beach"
+
+
+@pytest.fixture(scope="module")
+def sora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedSora]:
+    """One installation for all tests here: they only look, and add films of their own."""
+    with GuardedSora.open(home=tmp_path_factory.mktemp("shared") / "home", backend=Painter()) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def release(sora: GuardedSora, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return sora.generate(PROMPT, seconds=4, seed=11, output=tmp_path_factory.mktemp("released") / "ours.mp4")
+
+
+def flip_byte(path: Path, *, after: bytes = b"mdat") -> None:
+    data = bytearray(path.read_bytes())
+    position = data.index(after) + len(after) + (len(data) - data.index(after)) // 2
+    data[position] ^= 0x01
+    path.write_bytes(data)
+
+
+def remux(source: Path, target: Path) -> None:
+    """Copy the packets into a new container, as many upload pipelines do: credentials are lost."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        stream = write.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                write.mux(packet)
+
+
+def foreign_signed(source: Path, target: Path) -> None:
+    content = ManifestContent(
+        clip_id="gs1:00000000:0000000000",
+        title="somebody's film",
+        generator=Generator(name="another generator", version="1"),
+        created=datetime.now(UTC),
+    )
+    sign(source, target, content, FileKeySigner.of(issue_chain("Somebody Else")))
+
+
+def test_ours_intact(sora: GuardedSora, release: Release) -> None:
+    verdict = sora.verify(release.path)
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_INTACT, release.clip_id)
+    assert verdict.audit.included
+
+
+def test_a_renamed_copy_is_still_intact(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
+    copy = release.save(tmp_path / "a copy with spaces ü.mp4")
+    assert sora.verify(copy).verdict is VerdictName.OURS_INTACT
+
+
+def test_one_changed_byte_is_ours_altered(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
+    copy = release.save(tmp_path / "copy.mp4")
+    flip_byte(copy)
+    verdict = sora.verify(copy)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "bytes_changed")
+    assert verdict.clip_id == release.clip_id
+    assert not verdict.audit.included
+
+
+def test_remuxed_without_credentials_is_ours_altered(
+    sora: GuardedSora, release: Release, tmp_path: Path
+) -> None:
+    copy = tmp_path / "remuxed.mp4"
+    remux(release.path, copy)
+    verdict = sora.verify(copy)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "credentials_stripped")
+    assert verdict.clip_id == release.clip_id
+
+
+@pytest.mark.parametrize("crf", [23, 28])
+def test_reencoded_is_found_through_the_mark(
+    sora: GuardedSora, release: Release, tmp_path: Path, crf: int
+) -> None:
+    copy = tmp_path / "reencoded.mp4"
+    encode(FrameStream(release.path, sora.services.worker), copy, crf=crf)
+    verdict = sora.verify(copy)
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_ALTERED, release.clip_id)
+    (mark,) = [item for item in verdict.evidence if item.kind == "watermark"]
+    assert mark.detail["log10_p"] <= -9
+    assert mark.detail["payload"] == f"{release.clip_id.id:010x}"
+
+
+def test_cut_short_is_ours_altered_with_its_seconds(
+    sora: GuardedSora, release: Release, tmp_path: Path
+) -> None:
+    frames = np.concatenate([b.frames for b in FrameStream(release.path, sora.services.worker)])
+    copy = tmp_path / "cut.mp4"
+    encode(ClipFrames(frames[8:24], 8.0), copy, fps=8.0)
+    verdict = sora.verify(copy)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "cut_or_mixed")
+    assert verdict.segments and verdict.segments[0].clip_id == release.clip_id
+
+
+def test_our_mark_on_another_film_is_tampered(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
+    """Only a key holder can embed; this stands for a mark that was copied over."""
+    other = ClipFrames(moving_scene(77, frames=32), 8.0)
+    payload = MarkPayload(id=release.clip_id.id, epoch=sora.services.keys.mark_epoch)
+    forged = tmp_path / "forged.mp4"
+    encode(sora.services.mark.embed(other, payload), forged, fps=8.0)
+    verdict = sora.verify(forged)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.TAMPERED, "mark_transplanted")
+
+
+def test_a_foreign_signed_film_is_declared_and_with_one_changed_byte_tampered(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    signed = tmp_path / "signed.mp4"
+    foreign_signed(film(), signed)
+    assert sora.verify(signed).verdict is VerdictName.DECLARED_SYNTHETIC
+    flip_byte(signed)
+    verdict = sora.verify(signed)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.TAMPERED, "credentials_broken")
+    assert verdict.clip_id is None
+
+
+def test_our_film_signed_again_by_a_stranger_is_ours_altered(
+    sora: GuardedSora, release: Release, tmp_path: Path
+) -> None:
+    bare, signed = tmp_path / "bare.mp4", tmp_path / "theirs.mp4"
+    remux(release.path, bare)
+    foreign_signed(bare, signed)
+    verdict = sora.verify(signed)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "resigned")
+
+
+def test_a_foreign_unsigned_film_gives_no_evidence(sora: GuardedSora, film: Callable[..., Path]) -> None:
+    verdict = sora.verify(film())
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.NO_EVIDENCE, None)
+    assert {item.kind for item in verdict.evidence} >= {"credentials", "watermark", "fingerprint", "detector"}
+
+
+def test_another_installation_does_not_take_our_film_for_its_own(release: Release, tmp_path: Path) -> None:
+    with GuardedSora.open(home=tmp_path / "elsewhere") as other:
+        verdict = other.verify(release.path)
+    assert verdict.verdict is VerdictName.DECLARED_SYNTHETIC
+    assert verdict.clip_id is None
+
+
+def test_credentials_depth_reads_no_pixels(sora: GuardedSora, release: Release) -> None:
+    verdict = sora.verify(release.path, depth="credentials")
+    assert "watermark" not in {item.kind for item in verdict.evidence}
+    assert verdict.verdict is VerdictName.INCONCLUSIVE or verdict.verdict is VerdictName.OURS_INTACT
+
+
+def truncated(path: Path, release: Release) -> None:
+    path.write_bytes(release.path.read_bytes()[:2000])
+
+
+def text(path: Path, release: Release) -> None:
+    path.write_text("this is no film\n" * 50)
+
+
+def empty(path: Path, release: Release) -> None:
+    path.write_bytes(b"")
+
+
+def no_frames(path: Path, release: Release) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        container.start_encoding()
+
+
+def random_bytes(path: Path, release: Release) -> None:
+    path.write_bytes(np.random.default_rng(0).bytes(100_000))
+
+
+@pytest.mark.parametrize("make", [truncated, text, empty, no_frames, random_bytes])
+def test_what_is_no_film_is_unreadable_and_logged(
+    sora: GuardedSora, release: Release, tmp_path: Path, make: Callable[[Path, Release], None]
+) -> None:
+    path = tmp_path / "bad.mp4"
+    make(path, release)
+    verdict = sora.verify(path)
+    assert verdict.verdict is VerdictName.UNREADABLE
+    assert sora.services.log.read(verdict.audit.seq or -1).body["verdict"] == "unreadable"
+    (media,) = [item for item in verdict.evidence if item.kind == "media"]
+    assert media.detail["reason"]
+
+
+@pytest.mark.parametrize("name", ["missing.mp4", "."])
+def test_what_is_no_file_is_a_usage_error(sora: GuardedSora, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        sora.verify(tmp_path / name)
+
+
+def test_a_check_that_fails_is_evidence_and_never_silence(
+    sora: GuardedSora, film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(type(sora.services.mark), "detect", broken)
+    verdict = sora.verify(film())
+    assert verdict.verdict is VerdictName.INCONCLUSIVE
+    assert ("watermark", "failed") in {(item.kind, item.state) for item in verdict.evidence}
+
+
+def test_protected_films_are_ours_too(sora: GuardedSora, film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(seed=5, frames=24)
+    release = sora.protect(source, prompt="shapes drifting over a soft ground", output=tmp_path / "safe.mp4")
+    verdict = sora.verify(release.path)
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_INTACT, release.clip_id)
+    (credentials,) = [item for item in verdict.evidence if item.kind == "credentials"]
+    assert credentials.detail["source_type"].endswith("compositeWithTrainedAlgorithmicMedia")
+    with pytest.raises(UsageError, match="already carries a mark"):
+        sora.protect(release.path, prompt="again", output=tmp_path / "twice.mp4")
+
+
+def test_a_signed_source_is_opened_and_kept_as_parent(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    signed = tmp_path / "signed.mp4"
+    foreign_signed(film(seed=6), signed)
+    release = sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
+    verdict = sora.verify(release.path)
+    assert verdict.verdict is VerdictName.OURS_INTACT
+    (credentials,) = [item for item in verdict.evidence if item.kind == "credentials"]
+    assert [item["relationship"] for item in credentials.detail["ingredients"]] == ["parentOf"]
+
+
+def test_a_source_whose_credentials_are_broken_is_refused(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    from guarded_sora import MediaError
+
+    signed = tmp_path / "signed.mp4"
+    foreign_signed(film(seed=6), signed)
+    flip_byte(signed)
+    with pytest.raises(MediaError, match="do not hold"):
+        sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
+    assert not (tmp_path / "safe.mp4").exists()
+
+
+def test_audio_is_carried_untouched(sora: GuardedSora, tmp_path: Path) -> None:
+    source = tmp_path / "sound.mp4"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("libx264", rate=8)
+        video.width = video.height = 256
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=44100)
+        for frame in moving_scene(8, frames=16):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(video.encode())
+        wave = (np.sin(np.arange(44100 * 2) / 20) * 8000).astype(np.int16)[None]
+        chunk = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+        chunk.sample_rate = 44100
+        container.mux(sound.encode(chunk))
+        container.mux(sound.encode())
+
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as opened:
+            return [bytes(packet) for packet in opened.demux(opened.streams.audio[0]) if packet.size]
+
+    release = sora.protect(source, prompt="soft shapes", output=tmp_path / "safe.mp4")
+    assert packets(release.path) == packets(source)
+
+
+def test_reading_leaves_the_file_as_it_was(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
+    copy = tmp_path / "read-only.mp4"
+    shutil.copyfile(release.path, copy)
+    copy.chmod(0o400)
+    before = copy.read_bytes()
+    sora.verify(copy)
+    assert copy.read_bytes() == before
