@@ -1,9 +1,13 @@
 """Films and pictures: probe, decode, encode, mux; only the credentials reader opens them too."""
 
-from guarded_sora.media.encode import encode
+from typing import TYPE_CHECKING, Any
+
 from guarded_sora.media.files import sha256_file
 from guarded_sora.media.info import EncodedInfo, MediaInfo, MediaLimits
 from guarded_sora.media.stream import ClipFrames, FrameStream, probe, read_image
+
+if TYPE_CHECKING:
+    from guarded_sora.media.encoder import encode
 
 __all__ = [
     "ClipFrames",
@@ -16,3 +20,12 @@ __all__ = [
     "read_image",
     "sha256_file",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The encoder brings FFmpeg, which nothing else in this process needs and which loads slowly.
+    if name == "encode":
+        from guarded_sora.media.encoder import encode
+
+        return encode
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

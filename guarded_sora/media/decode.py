@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from guarded_sora.errors import MediaError
 from guarded_sora.media.colour import ToRgb, is_hdr
 from guarded_sora.media.files import READABLE, is_cut_off, is_picture
 from guarded_sora.media.info import MediaInfo, MediaLimits
+from guarded_sora.media.sampling import Sampler
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,ogg,flv,asf"
 CODECS = (
@@ -49,7 +50,7 @@ _FALLBACK_FPS = 25.0
 def probe_film(path: Path, limits: MediaLimits, *, strict: bool = True) -> MediaInfo:
     """What the headers and the first picture say. Raises MediaError."""
     with _open(path, limits, strict=strict) as (container, stream):
-        frame = next(_frames(path, container, stream, limits, strict=False), None)
+        frame = next(_frames(path, container.demux(stream), stream, limits, strict=False), None)
         if frame is None:
             raise MediaError(f"{path} holds no pictures; record or export it again.")
         return _info(path, container, stream, frame)
@@ -70,7 +71,9 @@ def decode_chunks(
     Raises MediaError, with ``strict`` also for a film that is damaged or breaks off.
     """
     with _open(path, limits, strict=strict, threads=threads) as (container, stream):
-        frames = _frames(path, container, stream, limits, strict=strict)
+        sampler = Sampler(sample_fps)
+        packets = sampler.needed(container.demux(stream), stream)
+        frames = _frames(path, packets, stream, limits, strict=strict)
         first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no pictures; record or export it again.")
@@ -80,15 +83,14 @@ def decode_chunks(
         convert = ToRgb(height, width) if turns % 2 else ToRgb(width, height)
         room = max(1, min(_CHUNK_FRAMES, chunk_bytes // (width * height * 3)))
         chunk, times = np.empty((room, height, width, 3), np.uint8), np.empty(room, np.float64)
-        filled, silent, due = 0, 0, -math.inf
+        filled, silent = 0, 0
+        sampler.start = info.start
         for time, frame in _timed(first, frames, stream, info):
             silent += 1
-            if time >= due:
+            if sampler.takes(time):
                 chunk[filled] = np.rot90(convert(frame), -turns)
                 times[filled] = time
                 filled += 1
-                if sample_fps:
-                    due = (math.floor(time * sample_fps + 1e-6) + 1) / sample_fps - 1e-6
             if filled == room or silent >= _HEARTBEAT_FRAMES:
                 silent = 0
                 if filled:
@@ -150,11 +152,13 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _frames(path: Path, container: Any, stream: Any, limits: MediaLimits, *, strict: bool) -> Iterator[Any]:
+def _frames(
+    path: Path, packets: Iterable[Any], stream: Any, limits: MediaLimits, *, strict: bool
+) -> Iterator[Any]:
     """Decoded frames in the order they are shown. What cannot be decoded is an error when ``strict``."""
     count = 0
     try:
-        for packet in container.demux(stream):
+        for packet in packets:
             try:
                 decoded = stream.codec_context.decode(packet if packet.size else None)
             except EOFError:

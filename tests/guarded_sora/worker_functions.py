@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -35,6 +36,11 @@ def modules() -> list[str]:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def peak_memory() -> int:
+    """Kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def hang(seconds: float) -> None:
