@@ -56,8 +56,10 @@ def read(
     return decide(read_library(path, trust, container, sidecar), container)
 
 
-def read_library(path: Path, trust: Trust, container: ContainerReport, sidecar: bytes | None) -> Reading:
-    """What the library and the certificates say, before any judgement.
+def read_library(
+    path: Path, trust: Trust, container: ContainerReport, sidecar: bytes | None, *, precise: bool = False
+) -> Reading:
+    """What the library and the certificates say, before any judgement; ``precise`` adds its crJSON report.
 
     Raises ``MediaError`` when the file cannot be opened.
     """
@@ -70,11 +72,10 @@ def read_library(path: Path, trust: Trust, container: ContainerReport, sidecar: 
                 c2pa.Reader(container.mime, stream, sidecar, context=context) as reader,
             ):
                 found: dict[str, Any] = json.loads(reader.json())
-                precise: dict[str, Any] = json.loads(reader.crjson())
                 store = report.read_store(reader, found)
                 return Reading(
                     report=found,
-                    precise=precise,
+                    precise=json.loads(reader.crjson()) if precise else {},
                     signers=read_signers(store, trust),
                     embedded=bool(reader.is_embedded()),
                     remote_url=reader.get_remote_url() or "",

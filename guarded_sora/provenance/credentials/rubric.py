@@ -45,7 +45,7 @@ def check_file(path: Path, trust: Trust, *, sidecar: bytes | None = None) -> tup
     if container.refused or container.kind == "unknown":
         reason = container.refused or "the file is no film or picture"
         raise MediaError(f"The rubric cannot be run: {reason}.")
-    reading = read_library(path, trust, container, sidecar)
+    reading = read_library(path, trust, container, sidecar, precise=True)
     manifests = reading.precise.get("manifests")
     if reading.error or not isinstance(manifests, list) or not manifests:
         raise MediaError("The rubric cannot be run: the file holds no readable manifest.")

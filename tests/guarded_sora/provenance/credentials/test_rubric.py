@@ -23,7 +23,7 @@ Report = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def report(signed: Path, trust: Trust) -> Report:
-    reading = read_library(signed, trust, inspect(signed), None)
+    reading = read_library(signed, trust, inspect(signed), None, precise=True)
     return dict(reading.precise["manifests"][0])
 
 
@@ -33,7 +33,7 @@ def edited(signed: Path, ours: Chain, trust: Trust, tmp_path_factory: pytest.Tem
     parent = Ingredient(path=signed, relationship="parentOf", title="Source")
     content = content_of(edit=True, source_type=COMPOSITE_WITH_TRAINED, ingredients=(parent,))
     sign(signed, target, content, FileKeySigner.of(ours), trust=trust)
-    return dict(read_library(target, trust, inspect(target), None).precise["manifests"][0])
+    return dict(read_library(target, trust, inspect(target), None, precise=True).precise["manifests"][0])
 
 
 def broken(report: Report) -> set[str]:
