@@ -29,7 +29,7 @@ from guarded_sora.provenance.credentials.manifest import (
     Policy,
     SoftBinding,
 )
-from guarded_sora.provenance.credentials.read import Credentials
+from guarded_sora.provenance.credentials.read import Credentials, State
 from guarded_sora.provenance.credentials.sign import Signed
 from guarded_sora.provenance.credentials.sign import sign as sign_file
 from guarded_sora.provenance.credentials.signer import FileKeySigner
@@ -343,7 +343,9 @@ def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: 
     read: Credentials = passage.runner.run_in_worker(
         "read_credentials", READ, path, services.trust, deadline=services.settings.deadlines.parse
     )
-    whole = read.ours and read.claims.clip_id == str(clip_id) and read.label == signed.label
+    # ``ours`` is about the signer only; that the content is what was signed is the state's word.
+    intact = read.state in (State.TRUSTED, State.TRUSTED_WITH_BAD_INGREDIENT)
+    whole = intact and read.ours and read.claims.clip_id == str(clip_id) and read.label == signed.label
     passage.runner.record(
         CheckRun(name="credentials.read_back", version="1", state=CheckState.RAN, result=read.state.value)
     )
