@@ -52,12 +52,14 @@ def generate(
     output: Path | None = None,
     count: int = 1,
     progress: Progress | None = None,
+    intent_id: str | None = None,
 ) -> tuple[Release, ...]:
     """Make ``count`` films of one request, under one decision on its words.
 
     Args:
         output: where the film goes; with several, ``-1``, ``-2`` ... are added to its name. None
             means ``home/clips``.
+        intent_id: the id of the intent's event, a UUID; drawn here when None.
 
     Raises:
         Blocked, ReviewRequired: the policy's answers; what was released before stays released.
@@ -71,7 +73,7 @@ def generate(
         check_writable(target)
     seed = secrets.randbits(31) if request.seed is None else request.seed
     seeds = [seed + index for index in range(count)]
-    approved = _approve(services, request, context, progress or Silent(), seeds)
+    approved = _approve(services, request, context, progress or Silent(), seeds, intent_id=intent_id)
     releases: list[Release] = []
     for target, number in zip(targets, seeds, strict=True):
         # The first film continues the passage that asked; the others start from its decision.
@@ -125,9 +127,10 @@ def _approve(
     seeds: Sequence[int],
     *,
     reviewed: bool = False,
+    intent_id: str | None = None,
 ) -> Approved:
     """Intent, prompt checks, decision; input pictures are checked and decided together with the words."""
-    passage = Passage(services, context, progress)
+    passage = Passage(services, context, progress, intent_id=intent_id)
     try:
         text = request.words
         passage.begin("request", {**request.for_log(), "seeds": list(seeds), "reviewed": reviewed}, text)

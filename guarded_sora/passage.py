@@ -27,9 +27,18 @@ class Passage:
     """Work folder, stage runner, release token and log of one request.
 
     The token stays here and is spent by :mod:`guarded_sora.finish` alone; no stage sees it.
+    ``intent_id``: a UUID the caller chose beforehand, so that it can find the outcome in the log
+    even if this process does not live to report it.
     """
 
-    def __init__(self, services: Services, context: RequestContext, progress: Progress) -> None:
+    def __init__(
+        self,
+        services: Services,
+        context: RequestContext,
+        progress: Progress,
+        *,
+        intent_id: str | None = None,
+    ) -> None:
         self.services = services
         self.progress = progress
         self.token = ReleaseToken()
@@ -37,7 +46,7 @@ class Passage:
         self.actor = services.keys.pseudonym("actor", context.actor)
         self.tenant = services.keys.pseudonym("tenant", context.tenant)
         self.context = context
-        self.intent_id = uuid7()
+        self.intent_id = intent_id or uuid7()
         self.findings: tuple[Finding, ...] = ()
         self.checks: tuple[CheckRun, ...] = ()
         self._folder: Path | None = None
