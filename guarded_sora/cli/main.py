@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "policy": "check prompts; test, lint and compare policy packs",
     "cases": "the review queue: list, show, decide, release",
     "audit": "read, prove and verify the log",
+    "serve": "the HTTP API, the reviewers' console and the check page",
     "keys": "the installation's keys and trust",
     "train": "train the built-in generator",
     "migrate": "bring the database to this version",

@@ -2,7 +2,10 @@
 
 from alembic import context
 
+from guarded_sora.server import tables
 from guarded_sora.store.tables import metadata
+
+assert tables.metadata is metadata  # the service's tables live in the same schema
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,108 @@
+"""What every route works with, and who is allowed to use it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from guarded_sora.server.access import Access, Principal
+from guarded_sora.server.jobs import JobBook
+from guarded_sora.server.metrics import Metrics
+from guarded_sora.server.options import ServerOptions
+from guarded_sora.server.pool import JobPool
+from guarded_sora.server.problems import Problem
+from guarded_sora.services import Services
+
+COOKIE = "guarded_sora_session"
+
+
+class Turnstile:
+    """At most ``slots`` at once and ``waiting`` behind them; one more is answered 503."""
+
+    def __init__(self, slots: int, waiting: int) -> None:
+        self._slots = threading.Semaphore(slots)
+        self._room = threading.Semaphore(slots + waiting)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a slot. Raises Problem 503 when too many wait already."""
+        if not self._room.acquire(blocking=False):
+            raise Problem(503, "Too many clips are being checked; try again shortly.", retry_after=5)
+        try:
+            with self._slots:
+                yield
+        finally:
+            self._room.release()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Server:
+    """One server process."""
+
+    services: Services
+    options: ServerOptions
+    access: Access
+    jobs: JobBook
+    pool: JobPool
+    metrics: Metrics
+    checks: Turnstile
+    # Signs the tokens of forms that need no session; another process makes its own.
+    form_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+
+def make_server(services: Services, options: ServerOptions) -> Server:
+    """Put the parts together; nothing runs yet."""
+    metrics = Metrics()
+    jobs = JobBook(services, queue=options.queue, lease_seconds=options.lease_seconds)
+    pool = JobPool(services, jobs, metrics, workers=options.workers, lease_seconds=options.lease_seconds)
+    return Server(
+        services=services,
+        options=options,
+        access=Access(services.engine),
+        jobs=jobs,
+        pool=pool,
+        metrics=metrics,
+        checks=Turnstile(options.checks, waiting=8 * options.checks),
+    )
+
+
+def the_server(request: Request) -> Server:
+    """The server behind this request."""
+    return cast(Server, request.app.state.server)
+
+
+Here = Annotated[Server, Depends(the_server)]
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: gs_live_...")
+
+
+def needs(scope: str) -> Any:
+    """A dependency that answers 401 without a key and 403 without ``scope``, and gives the principal."""
+
+    def check(
+        request: Request,
+        server: Here,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    ) -> Principal:
+        principal = None if credentials is None else server.access.authenticate(credentials.credentials)
+        if principal is None:
+            raise Problem(401, code="invalid_api_key")
+        if not principal.may(scope):
+            raise Problem(403, f"This needs a key with the scope '{scope}'.", code="scope_missing")
+        request.state.key_id = principal.key_id
+        return principal
+
+    return Depends(marked(check, scope))
+
+
+def marked(check: Callable[..., Any], scope: str) -> Callable[..., Any]:
+    """Say on a dependency which scope it asks for; the authorisation test reads it."""
+    check.scope = scope  # type: ignore[attr-defined]
+    return check
