@@ -22,7 +22,6 @@ from guarded_sora.audit.errors import EntryInvalid, LogCorrupt
 MAX_ENTRY = 65_535
 MAX_INT = 2**53 - 1
 MAX_DEPTH = 32
-VERSION = 1
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -82,20 +81,64 @@ class Entry:
     canonical: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """An event ready to be written: everything but its time, which the writer sets under the lock."""
+    """An event ready to be written: everything but its time, which the writer sets under the lock.
+
+    ``body``: canonical JSON. ``commitment``: 32 bytes of HMAC and 4 of length, or None.
+    """
 
     event: Event
     id: bytes
+    body: bytes
     head: bytes
+    commitment: bytes | None
     salt: bytes | None
 
     def entry(self, ts: int) -> bytes:
-        return b'%b,"ts":%d,"v":%d}' % (self.head, ts, VERSION)
+        return b'%b,"ts":%d,"v":1}' % (self.head, ts)
 
     def owner(self) -> str:
         return self.event.subject if self.event.owner is None else self.event.owner
+
+
+def canonical_head(
+    identity: str, kind: str, actor: bytes, subject: bytes, body: bytes, commitment: bytes | None
+) -> bytes:
+    """The entry up to its time. ``actor``, ``subject`` and ``body`` are encoded already."""
+    if commitment is None:
+        return b'{"actor":%b,"body":%b,"id":"%b","kind":"%b","subject":%b' % (
+            actor,
+            body,
+            identity.encode(),
+            kind.encode(),
+            subject,
+        )
+    return b'{"actor":%b,"body":%b,"id":"%b","kind":"%b","payload":{"hmac":"%b","length":%d},"subject":%b' % (
+        actor,
+        body,
+        identity.encode(),
+        kind.encode(),
+        commitment[:32].hex().encode(),
+        int.from_bytes(commitment[32:]),
+        subject,
+    )
+
+
+def canonical(
+    identity: bytes, ts: int, kind: str, actor: str, subject: str, body: bytes, commitment: bytes | None
+) -> bytes:
+    """The exact bytes of an entry from the columns of its row (version 1 of the form)."""
+    head = canonical_head(
+        id_text(identity), kind, orjson.dumps(actor), orjson.dumps(subject), body, commitment
+    )
+    return b'%b,"ts":%d,"v":1}' % (head, ts)
+
+
+def id_text(identity: bytes) -> str:
+    """16 bytes as UUID text."""
+    text = identity.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def prepare(event: Event, commitment: Commitment | None = None, salt: bytes | None = None) -> Prepared:
@@ -114,28 +157,25 @@ def prepare(event: Event, commitment: Commitment | None = None, salt: bytes | No
         raise EntryInvalid("An event's id is a UUID in lower-case text form.")
     if not isinstance(event.body, Mapping):
         raise EntryInvalid("An event's body is a mapping with text keys.")
-    document: dict[str, Any] = {
-        "actor": event.actor,
-        "body": event.body if _is_plain(event.body, 1) else _plain(event.body, "body", 0),
-        "id": event.id,
-        "kind": event.kind,
-    }
-    if commitment is not None:
-        document["payload"] = {"hmac": commitment.hmac, "length": commitment.length}
-    document["subject"] = event.subject
+    content = event.body if _is_plain(event.body, 1) else _plain(event.body, "body", 0)
     try:
-        head = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)[:-1]
+        body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        actor, subject = orjson.dumps(event.actor), orjson.dumps(event.subject)
     except (TypeError, ValueError) as error:
         raise EntryInvalid(
             "The event holds text that is not valid Unicode; replace lone surrogates before logging it."
         ) from error
+    kept = None
+    if commitment is not None:
+        kept = bytes.fromhex(commitment.hmac) + commitment.length.to_bytes(4)
+    head = canonical_head(event.id, event.kind, actor, subject, body, kept)
     # 30 bytes are more than the time and the version can take.
     if len(head) + 30 > MAX_ENTRY:
         raise EntryInvalid(
             f"The event has {len(head):,} bytes and an entry at most {MAX_ENTRY:,}; "
             "put large data into its payload."
         )
-    return Prepared(event=event, id=bytes.fromhex(event.id.replace("-", "")), head=head, salt=salt)
+    return Prepared(event, bytes.fromhex(event.id.replace("-", "")), body, head, kept, salt)
 
 
 def _check_name(what: str, value: object) -> None:
@@ -202,34 +242,51 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     raise EntryInvalid(f"{where} is a {kind.__name__}, which an entry cannot hold.")
 
 
-def parse(seq: int, canonical: bytes) -> Entry:
-    """The entry in ``canonical``. Raises ``LogCorrupt`` when the stored bytes are no entry."""
+def from_row(row: Any) -> Entry:
+    """The entry in a row of ``events``. Raises ``LogCorrupt`` when the row holds none."""
     try:
-        document = orjson.loads(canonical)
-        commitment = document.get("payload")
+        commitment = row.payload
+        body = orjson.loads(row.body)
+        if type(body) is not dict or len(row.id) != 16 or (commitment is not None and len(commitment) != 36):
+            raise ValueError
         return Entry(
-            seq=seq,
-            id=document["id"],
-            ts=document["ts"],
-            kind=document["kind"],
-            actor=document["actor"],
-            subject=document["subject"],
-            body=MappingProxyType(document["body"]),
-            payload=Commitment(hmac=commitment["hmac"], length=commitment["length"]) if commitment else None,
-            canonical=bytes(canonical),
+            seq=row.seq,
+            id=id_text(row.id),
+            ts=row.ts,
+            kind=row.kind,
+            actor=row.actor,
+            subject=row.subject,
+            body=MappingProxyType(body),
+            payload=None
+            if commitment is None
+            else Commitment(hmac=commitment[:32].hex(), length=int.from_bytes(commitment[32:])),
+            canonical=row_bytes(row),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise LogCorrupt(
-            f"The row events.seq={seq} does not hold an entry; the database was changed."
+            f"The row events.seq={row.seq} does not hold an entry; the database was changed."
         ) from error
 
 
-def same_event(stored: Entry, prepared: Prepared) -> bool:
-    """Whether ``stored`` is the event that ``prepared`` would write again (time and salt aside)."""
-    again = orjson.loads(prepared.head + b"}")
-    length = stored.payload.length if stored.payload else None
-    return (
-        (stored.kind, stored.actor, stored.subject) == (again["kind"], again["actor"], again["subject"])
-        and dict(stored.body) == again["body"]
-        and length == (again["payload"]["length"] if "payload" in again else None)
+def row_bytes(row: Any) -> bytes:
+    """The canonical bytes of the entry in a row of ``events``."""
+    try:
+        return canonical(row.id, row.ts, row.kind, row.actor, row.subject, row.body, row.payload)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LogCorrupt(
+            f"The row events.seq={row.seq} does not hold an entry; the database was changed."
+        ) from error
+
+
+def same_event(row: Any, prepared: Prepared) -> bool:
+    """Whether ``row`` is the event that ``prepared`` would write again (time and salt aside)."""
+    event = prepared.event
+    stored = None if row.payload is None else row.payload[32:]
+    again = None if prepared.commitment is None else prepared.commitment[32:]
+    return (row.kind, row.actor, row.subject, bytes(row.body), stored) == (
+        event.kind,
+        event.actor,
+        event.subject,
+        prepared.body,
+        again,
     )

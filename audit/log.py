@@ -237,7 +237,8 @@ class AuditLog:
         if checkpoint is None or checkpoint.size <= seq:
             checkpoint = self.checkpoint()
         with reading(self.engine) as connection:
-            nodes = TileReader(connection, checkpoint.size, self._cache)
+            edge = read_state(connection).frontier
+            nodes = TileReader(connection, checkpoint.size, self._cache, edge)
             nodes.preload(seq)
             path = tree.inclusion_path(seq, checkpoint.size, nodes)
         return Proof(seq=seq, entry=entry.canonical, path=path, checkpoint=checkpoint.note, key=self.vkey)

@@ -15,8 +15,8 @@ from guarded_sora.audit.errors import EntryInvalid
 COPY_FROM = 16
 """Batches from this size on go through COPY; below it, one statement is as fast."""
 
-_COLUMNS = ("seq", "id", "ts", "kind", "actor", "subject", "entry", "leaf")
-_TYPES = ("int8", "bytea", "int8", "varchar", "varchar", "varchar", "bytea", "bytea")
+_COLUMNS = ("seq", "id", "ts", "kind", "actor", "subject", "body", "payload", "leaf")
+_TYPES = ("int8", "bytea", "int8", "varchar", "varchar", "varchar", "bytea", "bytea", "bytea")
 _COPY = f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 
 

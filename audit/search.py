@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from guarded_sora.audit.entry import Entry, parse
+from guarded_sora.audit.entry import Entry, from_row
 from guarded_sora.audit.errors import EntryInvalid, NotFound
 from guarded_sora.audit.tables import events
 
@@ -26,12 +26,12 @@ def milliseconds(moment: Moment) -> int:
 
 
 def read(connection: Connection, seq: int) -> Entry:
-    canonical = None
+    row = None
     if 0 <= seq < 1 << 63:
-        canonical = connection.execute(select(events.c.entry).where(events.c.seq == seq)).scalar()
-    if canonical is None:
+        row = connection.execute(select(events).where(events.c.seq == seq)).first()
+    if row is None:
         raise NotFound(f"The log holds no event {seq}; its events count from 0.")
-    return parse(seq, canonical)
+    return from_row(row)
 
 
 def read_id(connection: Connection, identity: str) -> Entry:
@@ -39,17 +39,15 @@ def read_id(connection: Connection, identity: str) -> Entry:
         raw = bytes.fromhex(identity.replace("-", ""))
     except ValueError:
         raw = b""
-    row = connection.execute(select(events.c.seq, events.c.entry).where(events.c.id == raw)).first()
+    row = connection.execute(select(events).where(events.c.id == raw)).first()
     if row is None:
         raise NotFound("The log holds no event with this id.")
-    return parse(row.seq, row.entry)
+    return from_row(row)
 
 
 def tail(connection: Connection, count: int) -> list[Entry]:
-    rows = connection.execute(
-        select(events.c.seq, events.c.entry).order_by(events.c.seq.desc()).limit(_page(count))
-    ).all()
-    return [parse(row.seq, row.entry) for row in reversed(rows)]
+    rows = connection.execute(select(events).order_by(events.c.seq.desc()).limit(_page(count))).all()
+    return [from_row(row) for row in reversed(rows)]
 
 
 def find(
@@ -64,11 +62,11 @@ def find(
     limit: int = 100,
 ) -> list[Entry]:
     """Entries that match every filter, oldest first, from behind ``after`` on."""
-    query = _where(connection, select(events.c.seq, events.c.entry), kind, actor, subject, since, until)
+    query = _where(connection, select(events), kind, actor, subject, since, until)
     if after is not None:
         query = query.where(events.c.seq > after)
     rows = connection.execute(query.order_by(events.c.seq).limit(_page(limit)))
-    return [parse(row.seq, row.entry) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def count(

@@ -1,6 +1,8 @@
 """The tables of the log. Statements only; no object mapper.
 
 ``events``, ``tiles`` and ``checkpoints`` are append-only (triggers refuse the rest).
+An entry is not stored twice: its canonical bytes are made again from the columns of its row, so a
+column cannot say anything else than the entry that was hashed.
 ``tree_state`` is one row: how many events there are and the right edge of the tree.
 ``payloads`` and ``subject_keys`` hold personal data and are the only tables erasure empties.
 ``holds`` and ``cases`` are projections: both can be rebuilt from ``events``.
@@ -46,7 +48,8 @@ events = Table(
     Column("kind", Kind, nullable=False),
     Column("actor", String(200), nullable=False),
     Column("subject", String(200), nullable=False),
-    Column("entry", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("payload", LargeBinary(36), nullable=True),
     Column("leaf", LargeBinary(32), nullable=False),
     UniqueConstraint("id", name="events_id"),
 )

@@ -13,24 +13,26 @@ from guarded_sora.audit.tables import events, tiles
 
 
 class TileCache:
-    """The inner nodes of full tiles, least recently used first out. Full tiles never change.
+    """The inner nodes of tiles, least recently used first out.
 
-    One tile takes 16 kB; safe to share between threads.
+    A tile is known by its level, index and width: with the same width it never changes, so a part of
+    a tile is kept too, for as long as proofs are made against the same checkpoint. One tile takes
+    16 kB; safe to share between threads.
     """
 
     def __init__(self, capacity: int = 2048) -> None:
         self._capacity = capacity
-        self._nodes: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._nodes: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[int, int]) -> bytes | None:
+    def get(self, key: tuple[int, int, int]) -> bytes | None:
         with self._lock:
             found = self._nodes.get(key)
             if found is not None:
                 self._nodes.move_to_end(key)
             return found
 
-    def put(self, key: tuple[int, int], nodes: bytes) -> None:
+    def put(self, key: tuple[int, int, int], nodes: bytes) -> None:
         with self._lock:
             self._nodes[key] = nodes
             while len(self._nodes) > self._capacity:
@@ -42,15 +44,29 @@ class TileCache:
 
 
 class TileReader:
-    """Nodes of the tree of the first ``size`` leaves; call it as ``reader(height, index)``."""
+    """Nodes of the tree of the first ``size`` leaves; call it as ``reader(height, index)``.
 
-    def __init__(self, connection: Connection, size: int, cache: TileCache) -> None:
+    ``edge``: the frontier of exactly this tree where it is known: it saves reading the tiles at the
+    right edge, which most paths end in.
+    """
+
+    def __init__(
+        self, connection: Connection, size: int, cache: TileCache, edge: tree.Frontier | None = None
+    ) -> None:
         self._connection = connection
         self._size = size
         self._cache = cache
-        self._partial: dict[tuple[int, int], bytes] = {}
+        self._edge: dict[tuple[int, int], bytes] = {}
+        if edge is not None and edge.size == size:
+            at = 0
+            for height, item in zip(_ones(size), edge.hashes, strict=True):
+                self._edge[height, at >> height] = item
+                at += 1 << height
 
     def __call__(self, height: int, index: int) -> bytes:
+        known = self._edge.get((height, index))
+        if known is not None:
+            return known
         level, inside = divmod(height, tree.TILE_HEIGHT)
         first = index << inside
         tile = first >> tree.TILE_HEIGHT
@@ -63,7 +79,7 @@ class TileReader:
         wanted = []
         level, tile = 0, index >> tree.TILE_HEIGHT
         while (tile + 1) << (tree.TILE_HEIGHT * (level + 1)) <= self._size:
-            if self._cache.get((level, tile)) is None:
+            if self._cache.get((level, tile, tree.TILE_WIDTH)) is None:
                 wanted.append((tiles.c.level == level) & (tiles.c.idx == tile))
             level, tile = level + 1, tile >> tree.TILE_HEIGHT
         if not wanted:
@@ -75,7 +91,7 @@ class TileReader:
             select(tiles.c.level, tiles.c.idx, tiles.c.data).where(condition)
         ):
             if len(row.data) == tree.TILE_WIDTH * tree.HASH:
-                self._cache.put((row.level, row.idx), tree.tile_nodes(row.data))
+                self._cache.put((row.level, row.idx, tree.TILE_WIDTH), tree.tile_nodes(row.data))
 
     def row(self, level: int, tile: int, width: int) -> bytes:
         """The lowest row of a tile: ``width`` hashes of 32 bytes, joined."""
@@ -107,13 +123,14 @@ class TileReader:
         return b"".join(hashes)
 
     def _nodes(self, level: int, tile: int, width: int) -> bytes:
-        key = (level, tile)
-        if width < tree.TILE_WIDTH:
-            if key not in self._partial:
-                self._partial[key] = tree.tile_nodes(self.row(level, tile, width))
-            return self._partial[key]
+        key = (level, tile, width)
         nodes = self._cache.get(key)
         if nodes is None:
             nodes = tree.tile_nodes(self.row(level, tile, width))
             self._cache.put(key, nodes)
         return nodes
+
+
+def _ones(size: int) -> list[int]:
+    """Places of the ones in the binary form of ``size``, highest first."""
+    return [place for place in range(size.bit_length() - 1, -1, -1) if size >> place & 1]

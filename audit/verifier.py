@@ -1,11 +1,13 @@
-"""Stand-alone check of a proof: is this entry in the log that this key signs?
+"""Stand-alone check: is this entry, this export or this whole tile tree what this key signs?
 
 Needs the standard library and ``cryptography`` alone, loads nothing else of this project, and
 shares no code with the part that makes proofs. Run it as::
 
-    python -m guarded_sora.audit.verifier PROOF --entry FILE --key FILE
+    python -m guarded_sora.audit.verifier PROOF --entry FILE --key FILE     one proof
+    python -m guarded_sora.audit.verifier EXPORT.jsonl --key FILE           an export of entries
+    python -m guarded_sora.audit.verifier FOLDER --key FILE                 a tree of static tiles
 
-Exit status 0: the proof holds; 1: it does not; 2: the call is wrong.
+Exit status 0: it holds; 1: it does not; 2: the call is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _HEADER = "c2sp.org/tlog-proof@v1"
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_LINE = re.compile(rb'\{"entry":(\{.*\}),"proof":(\[[A-Za-z0-9+/=",]*\]),"seq":(0|[1-9][0-9]{0,18})\}\n')
 _MAX_PROOF = 1_000_000
 _MAX_ENTRY = 65_535
 
@@ -127,6 +130,109 @@ def check_consistency(old: SignedTree, new: SignedTree, path: Sequence[bytes]) -
         raise failed
 
 
+def check_export(lines: Iterable[bytes], note: str, vkey: str) -> tuple[SignedTree, int]:
+    """Check every line of a JSONL export against its checkpoint; returns the tree and how many lines.
+
+    Shows that every entry stands in the log; a selection cannot show that nothing was left out.
+    """
+    tree = check_checkpoint(note, vkey)
+    count, last = 0, -1
+    for number, line in enumerate(lines, 1):
+        where = f"Line {number} of the export"
+        found = _LINE.fullmatch(line)
+        if found is None or len(found[1]) > _MAX_ENTRY:
+            raise CheckFailed(f"{where} is no exported entry.")
+        index = int(found[3])
+        path = [_hash_of(item) for item in json.loads(found[2])]
+        leaf = hashlib.sha256(b"\x00" + found[1]).digest()
+        if index <= last or _climb(index, tree.size, leaf, path) != tree.root:
+            raise CheckFailed(f"{where} is not in this log: its hash does not lead to the signed root.")
+        count, last = count + 1, index
+    return tree, count
+
+
+def check_tiles(folder: Path, vkey: str) -> SignedTree:
+    """Check a whole static tile tree: entries against leaves, leaves against every tile and the root."""
+    tree = check_checkpoint(_read(str(folder / "checkpoint")).decode(), vkey)
+    row: list[bytes] = []
+    for index, width in _tiles_of(tree.size):
+        where = f"entries {index << 8} to {(index << 8) + width - 1}"
+        leaves = [hashlib.sha256(b"\x00" + entry).digest() for entry in _entries(folder, index, width)]
+        if len(leaves) != width:
+            raise CheckFailed(f"The bundle with {where} does not hold as many as it should.")
+        tile = _tile(folder, "0", index, width)
+        for at, leaf in enumerate(leaves):
+            if tile[32 * at : 32 * at + 32] != leaf:
+                raise CheckFailed(f"Entry {(index << 8) + at} is not the one its tile holds: it was changed.")
+        row.extend(leaves)
+    edge: list[bytes] = []
+    level = 0
+    while row:
+        whole = len(row) >> 8
+        edge = [*_peaks(row[whole << 8 :]), *edge]
+        above = []
+        for index in range(whole):
+            top = _peaks(row[index << 8 : (index + 1) << 8])
+            above.extend(top)
+        row, level = above, level + 1
+        for index, width in _tiles_of(len(row)):
+            if _tile(folder, str(level), index, width) != b"".join(row[index << 8 : (index << 8) + width]):
+                raise CheckFailed(
+                    f"Tile {index} of level {level} does not hold the hashes of those below it."
+                )
+    root = hashlib.sha256(b"").digest()
+    if edge:
+        root = edge[-1]
+        for left in reversed(edge[:-1]):
+            root = _parent(left, root)
+    if root != tree.root:
+        raise CheckFailed("The tiles do not lead to the signed root.")
+    return tree
+
+
+def _tiles_of(size: int) -> Iterable[tuple[int, int]]:
+    """``(index, width)`` of every tile in a row of ``size`` hashes."""
+    return ((index, min(256, size - (index << 8))) for index in range((size + 255) >> 8))
+
+
+def _peaks(row: list[bytes]) -> list[bytes]:
+    """Roots of the perfect trees that ``row`` falls into, largest first."""
+    peaks: list[bytes] = []
+    for at, leaf in enumerate(row):
+        peaks.append(leaf)
+        while at & 1:
+            right = peaks.pop()
+            peaks[-1] = _parent(peaks[-1], right)
+            at >>= 1
+    return peaks
+
+
+def _tile_name(index: int, width: int) -> str:
+    name = f"{index % 1000:03d}"
+    while index := index // 1000:
+        name = f"x{index % 1000:03d}/{name}"
+    return name if width == 256 else f"{name}.p/{width}"
+
+
+def _tile(folder: Path, level: str, index: int, width: int) -> bytes:
+    path = folder / "tile" / level / _tile_name(index, width)
+    data = path.read_bytes()
+    if len(data) != 32 * width:
+        raise CheckFailed(f"The file {path.relative_to(folder)} has the wrong length.")
+    return data
+
+
+def _entries(folder: Path, index: int, width: int) -> Iterable[bytes]:
+    data = (folder / "tile" / "entries" / _tile_name(index, width)).read_bytes()
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 2], "big")
+        if at + 2 + length > len(data):
+            raise CheckFailed(f"The bundle of entries from {index << 8} on is cut off.")
+        yield data[at + 2 : at + 2 + length]
+        at += 2 + length
+
+
 def _climb(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
     """The root that ``path`` leads to from ``leaf`` (RFC 9162, 2.1.3.2)."""
     if index >= size:
@@ -194,36 +300,39 @@ def _read(path: str) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; prints one JSON object and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="verifier", description="Check offline that an entry is in a log.")
-    parser.add_argument("proof", help="the .tlog-proof file")
-    parser.add_argument("--entry", required=True, help="the entry's bytes, as exported")
+    parser = argparse.ArgumentParser(prog="verifier", description="Check offline what a log has signed.")
+    parser.add_argument("path", help="a .tlog-proof file, a .jsonl export, or a folder of tiles")
+    parser.add_argument("--entry", help="the entry's bytes, as exported; for a proof")
     parser.add_argument("--key", required=True, help="file with the log's verification key")
     options = parser.parse_args(arguments)
+    folder, export = Path(options.path).is_dir(), options.path.endswith(".jsonl")
+    if not folder and not export and options.entry is None:
+        parser.error("a proof needs --entry, the file with the entry it is about")
     try:
-        proof = _read(options.proof).decode()
         key = _read(options.key).decode()
-        checked = check_proof(proof, _read(options.entry), key)
+        if folder:
+            tree = check_tiles(Path(options.path), key)
+            answer: dict[str, int | str] = {"entries": tree.size}
+        elif export:
+            note = _read(options.path + ".checkpoint").decode()
+            with Path(options.path).open("rb") as file:
+                tree, count = check_export(file, note, key)
+            answer = {"entries": count}
+        else:
+            checked = check_proof(_read(options.path).decode(), _read(options.entry), key)
+            tree = SignedTree(origin=checked.origin, size=checked.size, root=checked.root)
+            answer = {"index": checked.index, "leaf": base64.b64encode(checked.leaf).decode()}
     except CheckFailed as error:
         print(json.dumps({"holds": False, "reason": str(error)}))
         return 1
     except UnicodeDecodeError:
-        print(json.dumps({"holds": False, "reason": "The proof or the key is not a text file."}))
+        print(json.dumps({"holds": False, "reason": "The proof, checkpoint or key is not a text file."}))
         return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    print(
-        json.dumps(
-            {
-                "holds": True,
-                "origin": checked.origin,
-                "index": checked.index,
-                "size": checked.size,
-                "root": base64.b64encode(checked.root).decode(),
-                "leaf": base64.b64encode(checked.leaf).decode(),
-            }
-        )
-    )
+    root = base64.b64encode(tree.root).decode()
+    print(json.dumps({"holds": True, "origin": tree.origin, "size": tree.size, "root": root, **answer}))
     return 0
 
 

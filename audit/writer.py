@@ -25,13 +25,15 @@ GROUP = 1000
 class _Request:
     """One caller's events on their way through a shared transaction."""
 
-    __slots__ = ("done", "error", "events", "results")
+    __slots__ = ("done", "error", "events", "leads", "results", "wake")
 
     def __init__(self, events: tuple[Prepared, ...]) -> None:
         self.events = events
         self.results: tuple[Appended, ...] = ()
         self.error: BaseException | None = None
         self.done = False
+        self.leads = False
+        self.wake = threading.Event()
 
 
 class Transaction:
@@ -58,8 +60,8 @@ def prepare_all(events: Sequence[Event]) -> tuple[Prepared, ...]:
 class Writer:
     """Serialises the writers of one process; the database's own lock serialises processes.
 
-    Threads that append at the same moment share one transaction: whoever gets the turn first writes
-    for everybody who waits, and the others find their part done.
+    Threads that append at the same moment share one transaction: one of them leads and writes for
+    everybody who waits, the others sleep until their part is done or the lead is passed on to them.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Writer:
         self._clock = clock
         self._turn = threading.RLock()
         self._in_transaction = 0
+        self._queue = threading.Lock()
         self._waiting: deque[_Request] = deque()
+        self._led = False
         self._signed_at = float("-inf")
 
     def append(self, events: Sequence[Event]) -> tuple[Appended, ...]:
@@ -88,13 +92,36 @@ class Writer:
             return ()
         if self._in_transaction == threading.get_ident():
             self._refuse_nesting()
-        self._waiting.append(request)
-        with self._turn:
-            while not request.done:
-                self._commit(self._drain())
+        try:
+            with self._queue:
+                self._waiting.append(request)
+                request.leads = not self._led
+                self._led = True
+            if not request.leads:
+                request.wake.wait()
+            if request.leads:
+                with self._turn:
+                    self._commit(self._drain())
+        finally:
+            self._pass_on(request)
         if request.error is not None:
             raise request.error
         return request.results
+
+    def _pass_on(self, request: _Request) -> None:
+        """Let the next caller who waits write for the others. A caller that was interrupted while it
+        waited takes its events back, unless they are being written already."""
+        with self._queue:
+            if not request.done and request in self._waiting:
+                self._waiting.remove(request)
+            if not request.leads:
+                return
+            request.leads = False
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].wake.set()
+            else:
+                self._led = False
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -129,16 +156,18 @@ class Writer:
             raise AuditError("A transaction of this log is open in this thread; append through it.")
 
     def _drain(self) -> list[_Request]:
-        group = [self._waiting.popleft()]
-        count = len(group[0].events)
-        while self._waiting and count + len(self._waiting[0].events) <= GROUP:
-            group.append(self._waiting.popleft())
-            count += len(group[-1].events)
+        with self._queue:
+            group = [self._waiting.popleft()]
+            count = len(group[0].events)
+            while self._waiting and count + len(self._waiting[0].events) <= GROUP:
+                group.append(self._waiting.popleft())
+                count += len(group[-1].events)
         return group
 
     def _commit(self, group: list[_Request]) -> None:
         """Write ``group`` in one transaction and tell every caller in it what became of it."""
         known_ids = False
+        callers = group
         try:
             while group:
                 try:
@@ -160,6 +189,10 @@ class Writer:
                 request.error, request.done = error, True
             if not isinstance(error, Exception):
                 raise
+        finally:
+            for request in callers:
+                if not request.leads:
+                    request.wake.set()
 
     def _try(self, group: list[_Request], known_ids: bool) -> list[tuple[Appended, ...]] | None:
         """One attempt; None when requests had to be turned away and the rest must be tried again."""

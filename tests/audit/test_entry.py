@@ -1,14 +1,28 @@
 import enum
 import json
 import math
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guarded_sora.audit import Event, uuid7
-from guarded_sora.audit.entry import MAX_ENTRY, parse, prepare
+from guarded_sora.audit.entry import MAX_ENTRY, Commitment, from_row, prepare
 from guarded_sora.audit.errors import AuditError, EntryInvalid, LogCorrupt
+
+
+class Row(NamedTuple):
+    """A row of ``events`` as the database gives it."""
+
+    seq: int
+    id: bytes
+    ts: int
+    kind: str
+    actor: str
+    subject: str
+    body: bytes
+    payload: bytes | None
 
 
 def event(**changes):
@@ -34,7 +48,10 @@ def test_entry_is_canonical_and_comes_back(body, ts):
     again = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     # The standard library escapes DEL-free text the same way as RFC 8785 does.
     assert canonical == again
-    entry = parse(7, canonical)
+    prepared = prepare(made)
+    values = (7, prepared.id, ts, made.kind, made.actor, made.subject, prepared.body, None)
+    entry = from_row(Row(*values))
+    assert entry.canonical == canonical
     assert (entry.seq, entry.ts, entry.id, dict(entry.body)) == (7, ts, made.id, document["body"])
     assert document["body"] == body
 
@@ -112,7 +129,29 @@ def test_uuid7_is_in_order_of_time_and_never_twice():
     assert made[0][:8] <= made[-1][:8]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b'{"id":1}', b"\xff"])
-def test_broken_rows_are_corrupt_not_crashes(data):
+def test_an_entry_with_payload_is_canonical_too():
+    commitment = Commitment(hmac="ab" * 32, length=7)
+    prepared = prepare(event(actor="ü€"), commitment, bytes(32))
+    document = json.loads(prepared.entry(5))
+    again = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert prepared.entry(5) == again and document["payload"] == {"hmac": "ab" * 32, "length": 7}
+    row = Row(1, prepared.id, 5, "test.made", "ü€", "s", prepared.body, prepared.commitment)
+    assert from_row(row).payload == commitment and from_row(row).canonical == again
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"body": b""},
+        {"body": b"{"},
+        {"body": b"[]"},
+        {"body": None},
+        {"id": b"1"},
+        {"payload": b"1"},
+        {"actor": b"x"},
+    ],
+)
+def test_broken_rows_are_corrupt_not_crashes(changes):
+    row = Row(3, bytes(16), 1, "test.made", "a", "s", b"{}", None)._replace(**changes)
     with pytest.raises(LogCorrupt, match=r"events\.seq=3"):
-        parse(3, data)
+        from_row(row)

@@ -23,7 +23,8 @@ def upgrade() -> None:
         sa.Column("kind", KIND, nullable=False),
         sa.Column("actor", NAME, nullable=False),
         sa.Column("subject", NAME, nullable=False),
-        sa.Column("entry", sa.LargeBinary, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("payload", sa.LargeBinary(36), nullable=True),
         sa.Column("leaf", sa.LargeBinary(32), nullable=False),
         sa.UniqueConstraint("id", name="events_id"),
     )
