@@ -67,6 +67,7 @@ class GuardedSora:
         seed: int | None = None,
         image: str | Path | None = None,
         video: str | Path | None = None,
+        profile: tuple[str, ...] = (),
         output: str | Path | None = None,
         context: RequestContext | None = None,
         progress: Progress | None = None,
@@ -86,6 +87,7 @@ class GuardedSora:
             seed=seed,
             image=_path(image),
             video=_path(video),
+            profile=profile,
         )
         (release,) = generate(
             self.services, request, context or RequestContext(), output=_path(output), progress=progress
@@ -99,6 +101,7 @@ class GuardedSora:
         prompt: str,
         output: str | Path | None = None,
         source_type: str | None = None,
+        profile: tuple[str, ...] = (),
         context: RequestContext | None = None,
         progress: Progress | None = None,
     ) -> Release:
@@ -110,6 +113,7 @@ class GuardedSora:
             context or RequestContext(),
             output=_path(output),
             source_type=source_type,
+            profile=profile,
             progress=progress,
         )
 

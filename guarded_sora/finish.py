@@ -6,7 +6,7 @@ back from the very file, and the log holds the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,11 @@ from guarded_sora.contact_sheet import contact_sheet
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, ReviewRequired
+from guarded_sora.layers import Layered, labels_for
 from guarded_sora.media import FrameStream, encode, sha256_file
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, CheckState, Decision
+from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.manifest import (
     TRAINED_ALGORITHMIC_MEDIA,
@@ -33,6 +35,7 @@ from guarded_sora.provenance.credentials.read import Credentials, State
 from guarded_sora.provenance.credentials.sign import Signed
 from guarded_sora.provenance.credentials.sign import sign as sign_file
 from guarded_sora.provenance.credentials.signer import FileKeySigner
+from guarded_sora.provenance.labels import Kind
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.records import checks_digest
@@ -52,7 +55,8 @@ class Material:
     """A film that passed every check and waits for its mark.
 
     ``frames`` is re-iterable: the mark may have to be made again, stronger. ``audio_from`` is a
-    file whose audio packets are carried untouched.
+    file whose audio packets are carried untouched. ``profile``: laws whose labels are wanted on
+    top of those the decision obliges to.
     """
 
     kind: str
@@ -64,9 +68,11 @@ class Material:
     edit: bool = False
     ingredients: tuple[Ingredient, ...] = ()
     audio_from: Path | None = None
+    profile: tuple[str, ...] = ()
     seed: int | None = None
     in_domain: bool | None = None
     warnings: tuple[str, ...] = ()
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +160,7 @@ def release(
         seed=material.seed,
         in_domain=material.in_domain,
         warnings=material.warnings,
+        rewrite=material.rewrite,
     )
 
 
@@ -233,12 +240,18 @@ def _mark_and_sign(
 ) -> tuple[Path, Signed]:
     services, deadlines = passage.services, passage.services.settings.deadlines
     payload = MarkPayload(id=clip_id.id, epoch=services.keys.mark_epoch)
-    marked = _Marked(material.frames, lambda frames: services.mark_at(quality).embed(frames, payload))
+    kind: Kind = "generated" if material.source_type == TRAINED_ALGORITHMIC_MEDIA else "modified"
+    labels = labels_for(decision, material.profile, kind)
+    layered = Layered(
+        frames=material.frames,
+        labels=labels,
+        embed=lambda frames: services.mark_at(quality).embed(frames, payload),
+    )
     encoded, signed_path = passage.file("encoded.mp4"), passage.file("signed.mp4")
     passage.stage(
         "mark_and_encode",
         encode,
-        marked,
+        layered,
         encoded,
         fps=material.fps,
         crf=services.settings.encode_crf,
@@ -247,7 +260,7 @@ def _mark_and_sign(
         deadline=deadlines.mark + deadlines.encode,
     )
     signed_path.unlink(missing_ok=True)
-    content = _manifest(passage, material, decision, clip_id)
+    content = _manifest(passage, material, decision, clip_id, labels.names)
     passage.progress.stage("sign")
     if isinstance(services.signer, FileKeySigner):
         # Ingredients are strangers' files, so the library meets them in the killable worker.
@@ -276,20 +289,9 @@ def _mark_and_sign(
     return signed_path, signed
 
 
-class _Marked:
-    """Frames with the mark, computed while they are read."""
-
-    def __init__(
-        self, frames: Iterable[FrameBatch], embed: Callable[[Iterable[FrameBatch]], Iterable[FrameBatch]]
-    ) -> None:
-        self._frames = frames
-        self._embed = embed
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._embed(self._frames))
-
-
-def _manifest(passage: Passage, material: Material, decision: Decision, clip_id: ClipId) -> ManifestContent:
+def _manifest(
+    passage: Passage, material: Material, decision: Decision, clip_id: ClipId, labels: tuple[str, ...]
+) -> ManifestContent:
     ran = {(check.name, check.version) for check in passage.runner.checks if check.state is CheckState.RAN}
     return ManifestContent(
         clip_id=str(clip_id),
@@ -307,6 +309,7 @@ def _manifest(passage: Passage, material: Material, decision: Decision, clip_id:
         checks=tuple(Check(name=name, version=number) for name, number in sorted(ran)),
         checks_digest=checks_digest(passage.runner.checks),
         ingredients=material.ingredients,
+        labels=labels,
     )
 
 

@@ -34,6 +34,7 @@ from guarded_sora.inputs import Inputs, read_inputs
 from guarded_sora.media import ClipFrames
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import Action, Decision, RequestContext
+from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.prompts import LARGEST_COUNT, PromptRequest
 from guarded_sora.provenance.credentials.manifest import Generator
@@ -90,6 +91,7 @@ class Approved:
     request: PromptRequest
     text: str
     inputs: Inputs
+    rewrite: Rewrite | None = None
     reviewed: bool = False
 
     def again(self, services: Services, progress: Progress) -> Passage:
@@ -137,8 +139,10 @@ def _approve(
         passage.count_history()
         check_prompt(passage, text)
         decision = passage.decide()
+        rewrite = None
         if decision.action is Action.REWRITE:
-            text, decision = _rewrite(passage, text, decision)
+            rewrite, decision = _rewrite(passage, text, decision)
+            text = rewrite.text if rewrite else text
         if decision.action is not Action.BLOCK:
             inputs = read_inputs(passage, request)
             decision = passage.decide() if inputs else decision
@@ -150,7 +154,9 @@ def _approve(
     except BaseException as error:
         abandon(passage, error)
         raise
-    return Approved(passage=passage, request=request, text=text, inputs=inputs, reviewed=reviewed)
+    return Approved(
+        passage=passage, request=request, text=text, inputs=inputs, rewrite=rewrite, reviewed=reviewed
+    )
 
 
 def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) -> Release:
@@ -171,9 +177,11 @@ def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) 
             prompt_commitment=passage.services.keys.commit(approved.request.words),
             ingredients=approved.inputs.ingredients,
             audio_from=clip.audio,
+            profile=approved.request.profile,
             seed=seed,
             in_domain=clip.in_domain,
             warnings=clip.warnings,
+            rewrite=approved.rewrite,
         )
         return conclude(passage, material, decision, target, reviewed=approved.reviewed)
     except BaseException as error:
@@ -230,17 +238,17 @@ def _hold_words(passage: Passage, decision: Decision, request: PromptRequest, *,
         raise ReviewRequired(case_id, decision, audit_seq=seq)
 
 
-def _rewrite(passage: Passage, text: str, decision: Decision) -> tuple[str, Decision]:
+def _rewrite(passage: Passage, text: str, decision: Decision) -> tuple[Rewrite | None, Decision]:
     """Put the wording the pack offers in place of the prompt, and check it like a new one, once."""
-    rewritten = passage.services.rewrite(text, decision)
-    if rewritten is None:
-        return text, replace(decision, action=Action.BLOCK)
-    passage.findings = ()
-    check_prompt(passage, rewritten)
+    offered = passage.services.rewrite(text, decision)
+    if offered is None:
+        return None, replace(decision, action=Action.BLOCK)
+    passage.findings, passage.checks = (), ()
+    check_prompt(passage, offered.text)
     again = passage.decide()
     if again.action is Action.REWRITE:
         again = replace(again, action=Action.BLOCK)
-    return rewritten, again
+    return offered, again
 
 
 def _generate(passage: Passage, backend: VideoBackend, request: GenerationRequest) -> Clip:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from guarded_sora.errors import UsageError
+from guarded_sora.provenance.labels import plan_labels
 
 LONGEST_PROMPT = 100_000  # characters; more is no description of a film but an attempt on the matcher
 LONGEST_SECONDS = 60.0
@@ -47,6 +48,7 @@ class PromptRequest:
             raise UsageError("Width and height must be 16 to 4096 pixels.")
         if self.seed is not None and not 0 <= self.seed < 2**53:
             raise UsageError("The seed must be a whole number from 0 to 2**53 - 1.")
+        plan_labels(self.profile)  # refuses a law that is not known, before anything is made
         if self.image is not None and self.video is not None:
             raise UsageError("Give an image or a video to start from, not both.")
 

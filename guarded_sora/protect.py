@@ -37,6 +37,7 @@ def protect(
     *,
     output: Path | None = None,
     source_type: str | None = None,
+    profile: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> Release:
     """Check ``prompt`` and every frame of ``source``, then mark, sign and log it.
@@ -52,7 +53,7 @@ def protect(
     if source_type is not None and source_type not in SOURCE_TYPES:
         raise UsageError(f"--source-type must be one of: {', '.join(sorted(SOURCE_TYPES))}.")
     check_writable(output)
-    request = PromptRequest(prompt=prompt)
+    request = PromptRequest(prompt=prompt, profile=profile)
     passage = Passage(services, context, progress or Silent())
     try:
         stream = FrameStream(source, services.worker)
@@ -76,6 +77,7 @@ def protect(
             edit=bool(ingredients),
             ingredients=ingredients,
             audio_from=source if stream.info.has_audio else None,
+            profile=profile,
         )
         return conclude(passage, material, decision, output, reviewed=False)
     except BaseException as error:

@@ -10,6 +10,7 @@ from typing import Any
 from guarded_sora.errors import MediaError
 from guarded_sora.media import sha256_file
 from guarded_sora.policies.finding import CheckRun, Decision
+from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.records import check_json, decision_json
 from guarded_sora.stages import StageRecord
@@ -20,7 +21,8 @@ class Release:
     """The signed file and everything that is tied to it. No raw pixels.
 
     ``in_domain`` is False where the generator says that the prompt lies outside what it learned,
-    None where it cannot say or did not make the film.
+    None where it cannot say or did not make the film. ``rewrite`` holds the wording that was used
+    in place of the prompt, with the difference word by word, where the policy asked for one.
     """
 
     clip_id: ClipId
@@ -34,6 +36,7 @@ class Release:
     seed: int | None = None
     in_domain: bool | None = None
     warnings: tuple[str, ...] = ()
+    rewrite: Rewrite | None = None
 
     def save(self, target: str | Path) -> Path:
         """Copy the signed file to ``target`` as it is; re-encoding it would strip the credentials.
@@ -67,5 +70,15 @@ class Release:
             "in_domain": self.in_domain,
             "warnings": list(self.warnings),
             "seed": self.seed,
+            "rewrite": None
+            if self.rewrite is None
+            else {
+                "text": self.rewrite.text,
+                "changes": [
+                    {"before": change.before, "after": change.after}
+                    for change in self.rewrite.changes
+                    if change.kind == "changed"
+                ],
+            },
             "audit": {"seq": self.audit_seq},
         }

@@ -21,6 +21,7 @@ from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.errors import PolicyError
 from guarded_sora.policies.finding import Decision
 from guarded_sora.policies.pack import load_pack
+from guarded_sora.policies.rewrite import Rewrite, rewrite_prompt
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
 from guarded_sora.provenance.credentials.signer import FileKeySigner, Signer
 from guarded_sora.provenance.credentials.trust import Trust
@@ -56,7 +57,7 @@ class Services:
     trust: Trust
     worker: Worker
     backend: Callable[[], VideoBackend]
-    rewrite: Callable[[str, Decision], str | None]
+    rewrite: Callable[[str, Decision], Rewrite | None]
 
     def close(self) -> None:
         """Sign a last checkpoint, stop the worker, let go of the database."""
@@ -112,7 +113,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             trust=Trust(own_root_pem=keys.root_pem),
             worker=Worker(),
             backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
-            rewrite=lambda text, decision: None,
+            rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
     except PolicyError as error:
         engine.dispose()

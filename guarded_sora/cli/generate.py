@@ -9,6 +9,7 @@ import click
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import (
     context_options,
+    laws,
     output_options,
     parse_size,
     request_context,
@@ -69,7 +70,7 @@ def command(
         seed=seed,
         image=image,
         video=video,
-        profile=tuple(law for law in profile.split(",") if law),
+        profile=laws(profile),
     )
     context = request_context(actor, tenant, age_tier, region, consents)
     with (

@@ -95,3 +95,8 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not all(16 <= side <= 4096 for side in size):
         raise UsageError("--size wants sides of 16 to 4096 pixels.")
     return size
+
+
+def laws(text: str) -> tuple[str, ...]:
+    """``eu,us-ca`` to its parts."""
+    return tuple(law.strip().lower() for law in text.split(",") if law.strip())

@@ -9,6 +9,7 @@ import click
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import (
     context_options,
+    laws,
     output_options,
     request_context,
     settings_from,
@@ -58,6 +59,7 @@ def command(
             prompt=prompt,
             output=output,
             source_type=source_type,
+            profile=laws(profile),
             context=request_context(actor, tenant, age_tier, region, consents),
             progress=shown,
         )
