@@ -1,0 +1,169 @@
+"""The built-in generator as a backend: packaged weights, no download."""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guarded_sora.errors import BackendUnavailable, GenerationFailed, UsageError
+from guarded_sora.generation.backends.frames import Stopped, check_request
+from guarded_sora.generation.contract import BackendInfo, Clip, GenerationRequest, OnStep, StepEvent
+from guarded_sora.generation.packaged import WEIGHTS, digest, facts
+
+if TYPE_CHECKING:
+    from guarded_sora.generation.pipeline import GuardedSoraPipeline
+
+FPS = 8.0
+STEPS = 16
+GUIDANCE = 2.5
+MAX_FRAMES = 481
+"""One minute at eight frames a second."""
+
+
+class BuiltinBackend:
+    """Our own small generator. Torch is imported and weights are read at the first ``generate``."""
+
+    def __init__(self, folder: Path = WEIGHTS) -> None:
+        self._folder = folder
+        self._pipeline: GuardedSoraPipeline | None = None
+        # The scheduler holds a run's state, so one run at a time.
+        self._lock = threading.Lock()
+        known = facts(folder)
+        self._info = BackendInfo(
+            name="builtin",
+            version=str(known.get("version", "0")),
+            licence="Apache-2.0",
+            weights_sha256=digest(folder),
+            data_digest=known.get("data_digest"),
+            accepts=frozenset({"text", "image", "video"}),
+            size_multiple=2,
+            frame_step=4,
+            native_fps=FPS,
+            native_size=(256, 256),
+            max_frames=MAX_FRAMES,
+        )
+
+    @property
+    def info(self) -> BackendInfo:
+        return self._info
+
+    def load(self) -> GuardedSoraPipeline:
+        """The pipeline; raises ``BackendUnavailable`` where torch, diffusers or the weights are missing."""
+        if self._pipeline is None:
+            if self._info.weights_sha256 is None:
+                raise BackendUnavailable(
+                    "The generator's weights are missing; reinstall the package or run guarded-sora train."
+                )
+            try:
+                from guarded_sora.generation.pipeline import GuardedSoraPipeline
+
+                pipeline = GuardedSoraPipeline.from_pretrained(
+                    str(self._folder), local_files_only=True, use_safetensors=True
+                )
+            except ImportError as error:
+                raise BackendUnavailable(
+                    "The generator needs torch and diffusers; install guarded-sora[generate]."
+                ) from error
+            except Exception as error:
+                raise BackendUnavailable(
+                    "The generator's weights cannot be read; reinstall the package."
+                ) from error
+            pipeline.set_progress_bar_config(disable=True)
+            self._pipeline = pipeline
+        return self._pipeline
+
+    def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
+        """Make the clip; see ``VideoBackend``."""
+        check_request(request)
+        fps = FPS if request.fps is None else request.fps
+        notes: list[str] = []
+        if fps != FPS:
+            notes.append(f"The generator makes {FPS:g} frames a second; the clip has that rate.")
+        wanted = max(1, round(request.seconds * FPS))
+        frames = 1 + 4 * math.ceil((wanted - 1) / 4)
+        if frames > MAX_FRAMES:
+            raise UsageError(
+                f"The built-in generator makes at most {MAX_FRAMES // FPS:g} seconds; ask for less."
+            )
+        height, width = _sizes(request, notes)
+        steps = STEPS if request.steps is None else request.steps
+        guidance = GUIDANCE if request.guidance is None else request.guidance
+        with self._lock:
+            pipeline = self.load()
+            out = self._call(pipeline, request, on_step, frames, height, width, steps, guidance)
+        reading = out.readings[0]
+        if request.image is not None or request.video is not None:
+            notes.append("A picture was given; the model learned only its own small world of drawings.")
+        return Clip(
+            frames=np.ascontiguousarray(out.frames[0]),
+            fps=FPS,
+            info=self._info,
+            in_domain=reading.in_domain,
+            warnings=(*reading.warnings, *notes),
+            settings={"steps": steps, "guidance": guidance, "seed": request.seed, "frames": frames,
+                      "height": height, "width": width, "scheduler": type(pipeline.scheduler).__name__},
+        )  # fmt: skip
+
+    def _call(
+        self, pipeline: GuardedSoraPipeline, request: GenerationRequest, on_step: OnStep | None, frames: int,
+        height: int, width: int, steps: int, guidance: float,
+    ) -> Any:  # fmt: skip
+        import torch
+
+        windows = 1 + max(0, math.ceil(((frames - 1) // 4 - 4) / 3))
+
+        def step_end(_pipeline: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+            if on_step is not None:
+                clean = kwargs["clean"][:1]
+
+                def preview() -> NDArray[np.uint8]:
+                    with torch.no_grad():
+                        film = pipeline.autoencoder.preview(clean)[0]
+                    return np.ascontiguousarray(
+                        ((film + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
+                    )
+
+                if not on_step(StepEvent(step=index + 1, steps=steps * windows, preview=preview)):
+                    raise Stopped
+            return kwargs
+
+        try:
+            return pipeline(
+                prompt=request.prompt,
+                negative_prompt=request.negative_prompt or None,
+                image=request.image,
+                video=request.video,
+                height=height,
+                width=width,
+                num_frames=frames,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                generator=torch.Generator().manual_seed(request.seed),
+                output_type="uint8",
+                callback_on_step_end=step_end,
+                callback_on_step_end_tensor_inputs=("latents", "clean"),
+            )
+        except Stopped:
+            raise GenerationFailed("The generation was stopped before it ended; nothing was made.") from None
+        except Exception as error:
+            raise GenerationFailed(
+                f"The built-in generator failed ({type(error).__name__}); try the default size and length."
+            ) from error
+
+
+def _sizes(request: GenerationRequest, notes: list[str]) -> tuple[int, int]:
+    """(height, width) that are made: even, 64 to 2048; other than 256x256 by cutting and resizing."""
+    sides = []
+    for wanted in (request.height, request.width):
+        side = 256 if wanted is None else min(2048, max(64, wanted + wanted % 2))
+        if wanted is not None and side != wanted:
+            notes.append(f"A side of {wanted} pixels became {side}.")
+        sides.append(side)
+    if sides != [256, 256]:
+        notes.append("The generator makes 256x256 pictures; they were cut and resized to the size asked for.")
+    return sides[0], sides[1]

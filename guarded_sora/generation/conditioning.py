@@ -1,0 +1,70 @@
+"""Solving the flow from noise to latents, with known latents held fixed (masked-latent conditioning).
+
+Text, image and video prompts and the continuation of a film differ only in which latent frames are
+known: none, the first, or the first few.
+
+Legend: B rows, C latent channels, K latent frames, h, w latent sides, L tokens, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from guarded_sora.generation.models.text import ConceptEncoder, empty_tokens
+from guarded_sora.generation.models.transformer import SpacetimeTransformer
+
+StepCall = Callable[[int, Tensor, Tensor], Tensor | None]
+"""Called after each step with (index, latents, predicted clean latents); may return new latents."""
+
+
+@torch.no_grad()
+def solve(
+    transformer: SpacetimeTransformer,
+    text_encoder: ConceptEncoder,
+    scheduler: Any,
+    tokens: Tensor,
+    noise: Tensor,
+    *,
+    steps: int,
+    guidance: float,
+    known: Tensor | None = None,
+    mask: Tensor | None = None,
+    avoid: Tensor | None = None,
+    on_step: StepCall | None = None,
+) -> Tensor:
+    """Clean latents (B, C, K, h, w) for ``tokens`` (B, L) from ``noise`` of that shape.
+
+    ``known`` holds clean latents where ``mask`` (B, 1, K, h, w) is 1. ``guidance`` is the scale of
+    classifier-free guidance (1 = none) away from ``avoid`` (B, L), by default the empty prompt.
+    ``scheduler`` is any of diffusers' flow-matching schedulers.
+    """
+    rows = noise.shape[0]
+    mask = torch.zeros_like(noise[:, :1]) if mask is None else mask
+    known = torch.zeros_like(noise) if known is None else known
+    guided = guidance != 1.0
+    text, pooled = text_encoder(tokens)
+    if guided:
+        away = empty_tokens(rows).to(tokens.device) if avoid is None else avoid
+        text_away, pooled_away = text_encoder(away)
+        text, pooled = torch.cat([text, text_away]), torch.cat([pooled, pooled_away])
+    scheduler.set_timesteps(steps, device=noise.device)
+    latents = noise
+    for index, timestep in enumerate(scheduler.timesteps):
+        latents = latents * (1 - mask) + known * mask
+        t = timestep.to(noise.dtype).expand(rows)
+        if guided:
+            pair = [torch.cat([x, x]) for x in (latents, t, known, mask)]
+            flow, flow_away = transformer(pair[0], pair[1], text, pooled, pair[2], pair[3]).chunk(2)
+            flow = flow_away + guidance * (flow - flow_away)
+        else:
+            flow = transformer(latents, t, text, pooled, known, mask)
+        clean = latents - (timestep / 1000) * flow
+        latents = scheduler.step(flow, timestep, latents, return_dict=False)[0]
+        if on_step is not None:
+            changed = on_step(index, latents, clean * (1 - mask) + known * mask)
+            latents = latents if changed is None else changed
+    return latents * (1 - mask) + known * mask

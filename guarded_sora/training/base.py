@@ -1,0 +1,218 @@
+"""Trains the diffusion transformer and its text encoder on encoded films of the procedural world."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from numpy.typing import NDArray
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from guarded_sora.generation.conditioning import solve
+from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+from guarded_sora.generation.models.text import ConceptEncoder
+from guarded_sora.generation.models.transformer import SpacetimeTransformer
+from guarded_sora.generation.vocabulary import MAX_TOKENS, PAD, UNKNOWN
+from guarded_sora.training.autoencoder import to_tensor
+from guarded_sora.training.config import BaseConfig
+from guarded_sora.training.optimiser import MuonAdam
+from guarded_sora.training.run import Producer, Run, slope, to_film
+from guarded_sora.training.world import combinations, draw_film, render, tokens
+
+Encoded = tuple[NDArray[np.float16], NDArray[np.int64]]
+ADAM = ("table", "enter", "leave", "modulate", "time", "kind")
+"""Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
+
+
+def encode_films(model: VideoAutoencoder, count: int, rng: np.random.Generator) -> Encoded:
+    """Draw, render at half size and encode ``count`` films: latents (B, C, K, h, w) and tokens (B, L)."""
+    films = [draw_film(rng) for _ in range(count)]
+    half = to_tensor(np.stack([render(film, side=128)[0] for film in films]))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        latents = model.normalise(model.encode_half(half).float())
+    return latents.to(torch.float16).numpy(), np.array([tokens(film) for film in films])
+
+
+class Pool:
+    """Encoded films in memory; the oldest makes room for the newest."""
+
+    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
+        self.latents = torch.empty(size, *shape, dtype=torch.float16)
+        self.tokens = torch.empty(size, MAX_TOKENS, dtype=torch.long)
+        self.made = 0
+
+    def __len__(self) -> int:
+        return min(self.made, len(self.latents))
+
+    def add(self, encoded: Encoded) -> None:
+        for latents, row in zip(*encoded, strict=True):
+            at = self.made % len(self.latents)
+            self.latents[at], self.tokens[at] = torch.from_numpy(latents), torch.from_numpy(row)
+            self.made += 1
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        picks = torch.randint(len(self), (count,), generator=generator)
+        return self.latents[picks].float(), self.tokens[picks]
+
+
+def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
+    """Leave out single words now and then, and the whole prompt for guidance.
+
+    A dropped prompt is all padding, or the unknown word alone: both mean "no idea what".
+    """
+    out = []
+    for row in rows.tolist():
+        chance = torch.rand(MAX_TOKENS + 2, generator=generator).tolist()
+        kept = [w for i, w in enumerate(row) if w != PAD and (i == 0 or chance[i] >= config.omit)]
+        if chance[-1] < config.text_drop:
+            kept = [UNKNOWN] if chance[-2] < 0.25 else []
+        out.append((kept + [PAD] * MAX_TOKENS)[:MAX_TOKENS])
+    return torch.tensor(out)
+
+
+def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
+    """(B, 1, K, h, w): 1 on the latent frames that are given; most rows are given none."""
+    mask = torch.zeros_like(latents[:, :1])
+    for row, chance in enumerate(torch.rand(len(latents), generator=generator).tolist()):
+        if chance < config.known_one:
+            mask[row, :, :1] = 1
+        elif chance < config.known_one + config.known_more:
+            mask[row, :, : 2 + row % 2] = 1
+    return mask
+
+
+def flow_loss(
+    transformer: nn.Module,
+    text_encoder: nn.Module,
+    clean: Tensor,
+    rows: Tensor,
+    config: BaseConfig,
+    generator: Any,
+) -> Tensor:
+    """Mean squared error of the flow at unknown places; times are logit-normal, a few near pure noise."""
+    sigma = torch.sigmoid(torch.randn(len(clean), generator=generator) + config.time_mean)
+    near = torch.rand(len(clean), generator=generator) < 0.04
+    sigma = torch.where(near, 1 - 0.03 * torch.rand(len(clean), generator=generator), sigma)
+    noise = torch.randn(clean.shape, generator=generator)
+    mask = draw_mask(clean, config, generator)
+    wide = sigma[:, None, None, None, None]
+    noisy = ((1 - wide) * clean + wide * noise) * (1 - mask) + clean * mask
+    with torch.autocast("cpu", torch.bfloat16):
+        flow = transformer(
+            noisy, sigma * 1000, *text_encoder(drop_words(rows, config, generator)), clean, mask
+        )
+    error = (flow.float() - (noise - clean)).square() * (1 - mask)
+    return error.sum() / ((1 - mask).sum() * clean.shape[1])
+
+
+def train_base(out: Path, config: BaseConfig) -> Path:
+    """Train, resuming where ``out`` holds a state; returns the folder of the exported models."""
+    torch.manual_seed(config.seed)
+    cv2.setNumThreads(1)
+    run = Run(out, config)
+    autoencoder = VideoAutoencoder.from_pretrained(config.autoencoder).eval()
+    channels = autoencoder.config.channels
+    transformer = SpacetimeTransformer(channels, config.width, config.depth, config.heads)
+    text_encoder = ConceptEncoder(config.width)
+    both = nn.ModuleList([transformer, text_encoder])
+    average = copy.deepcopy(both).requires_grad_(False)
+    optimiser = MuonAdam.of(both, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
+    step, spent, films = 0, 0.0, 0
+    if state := run.resume():
+        both.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent, films = state["step"], state["seconds"], state["films"]
+    generator = torch.Generator().manual_seed(config.seed + step)
+    made = Producer(
+        partial(encode_films, autoencoder, 8), config.seed + 7 * step + 1, processes=config.producer
+    )
+    pool = Pool(config.pool, (channels, 5, 8, 8))
+    began, seen_before = time.monotonic() - spent, films
+    network = (torch.compile(transformer, dynamic=False) if config.compile else transformer, text_encoder)
+    with Progress() as bar:
+        task = bar.add_task("base", total=config.steps, completed=step)
+        while step < config.steps:
+            _fill(pool, made, autoencoder, config, films - seen_before)
+            clean, rows = pool.draw(config.batch, generator)
+            for group in optimiser.param_groups:
+                group["lr"] = config.lr * slope(step, config.steps, config.warmup, config.decay_from)
+            loss = flow_loss(*network, clean, rows, config, generator)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+            optimiser.step()
+            step, films = step + 1, films + len(clean)
+            with torch.no_grad():
+                keep = min(config.ema, (1 + step) / (10 + step))
+                for a, b in zip(average.parameters(), both.parameters(), strict=True):
+                    a.lerp_(b, 1 - keep)
+            run.log(step, loss.item(), time.monotonic() - began)
+            bar.update(task, advance=1, description=f"base loss {loss.item():.3f}")
+            if step % config.save_every == 0 or step == config.steps:
+                seconds = time.monotonic() - began
+                mean = float(np.mean([v for _, v, _ in run.losses[-config.save_every :]]))
+                print(
+                    f"step {step} loss {mean:.4f} films {films} made {pool.made} seconds {seconds:.0f}",
+                    flush=True,
+                )
+                run.curve()
+                run.save(
+                    model=both.state_dict(),
+                    average=average.state_dict(),
+                    optimiser=optimiser.state_dict(),
+                    step=step,
+                    seconds=seconds,
+                    films=films,
+                )
+                export(
+                    average,
+                    out / "export",
+                    {"step": step, "films": films, "made": pool.made, "seconds": seconds},
+                )
+            if step % config.sample_every == 0 or step == config.steps:
+                _samples(run, average, autoencoder, config, f"{step:06d}")
+    made.close()
+    return out / "export"
+
+
+def export(average: nn.ModuleList, folder: Path, facts: dict[str, Any]) -> None:
+    """Write the averaged models and what they have seen."""
+    average[0].save_pretrained(folder / "transformer")
+    average[1].save_pretrained(folder / "text_encoder")
+    (folder / "facts.json").write_text(json.dumps(facts) + "\n")
+
+
+def _fill(pool: Pool, made: Producer, autoencoder: VideoAutoencoder, config: BaseConfig, films: int) -> None:
+    """Take what the producer has ready; make the rest here, so that no film is seen too often."""
+    for encoded in made.ready() if config.producer else []:
+        pool.add(encoded)
+    while pool.made < max(config.pool_least, films / config.reuse):
+        rng = np.random.default_rng((config.seed, films, pool.made))
+        pool.add(encode_films(autoencoder, 8, rng))
+
+
+@torch.no_grad()
+def _samples(
+    run: Run, average: nn.ModuleList, autoencoder: VideoAutoencoder, config: BaseConfig, name: str
+) -> None:
+    """A sheet of eight held-out prompts with the averaged weights."""
+    rng = np.random.default_rng(4)
+    held = combinations(held=True)
+    rows = torch.tensor(
+        [tokens(draw_film(rng, held[i])) for i in np.linspace(0, len(held) - 1, 8).astype(int)]
+    )
+    noise = torch.randn(8, autoencoder.config.channels, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=2.0)
+    latents = solve(average[0], average[1], scheduler, rows, noise, steps=12, guidance=2.5)
+    films = [to_film(autoencoder.decode(x[None])[0]) for x in latents]
+    run.sheet(name, films, columns=5, side=128)

@@ -1,0 +1,68 @@
+"""Every number of every training run, in one file. ``train(name, **options)`` overrides fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderConfig:
+    """Training of the video autoencoder on clips of ``frames`` frames cut from films of the world."""
+
+    seed: int = 1
+    half_steps: int = 1500
+    full_steps: int = 3000
+    batch: int = 4
+    frames: int = 9
+    decoded: int = 2
+    """Frames of each four that a step decodes."""
+    lr: float = 0.005
+    warmup: int = 30
+    decay_from: float = 0.4
+    channels: int = 64
+    full_lr: float = 0.5
+    """Learning-rate factor of the full-size phase."""
+    latent_noise: float = 0.15
+    """Noise on unit-scale latents, so that the decoder forgives a generator's small errors."""
+    latent_weight: float = 5e-4
+    edge_weight: float = 0.5
+    preview_weight: float = 0.3
+    object_weight: float = 5.0
+    save_every: int = 100
+    producer: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseConfig:
+    """Training of the diffusion transformer and its text encoder on encoded films."""
+
+    seed: int = 2
+    autoencoder: str = "runs/autoencoder/export-half"
+    """Folder of the trained autoencoder; only its encoder matters, the decoder may still learn."""
+    steps: int = 4000
+    batch: int = 16
+    lr: float = 0.012
+    adam_ratio: float = 0.15
+    warmup: int = 60
+    decay_from: float = 0.55
+    width: int = 160
+    depth: int = 6
+    heads: int = 5
+    text_drop: float = 0.1
+    omit: float = 0.04
+    """Probability that colour, place or motion is left out of a caption."""
+    known_one: float = 0.12
+    """Rows whose first latent frame is given (image prompts)."""
+    known_more: float = 0.08
+    """Rows whose first two or three latent frames are given (video prompts, long films)."""
+    time_mean: float = 0.4
+    ema: float = 0.998
+    pool: int = 30_000
+    """Encoded films kept in memory; the oldest makes room for the newest."""
+    pool_least: int = 1_200
+    reuse: int = 6
+    """How often a film is seen on average, at most; what the producer cannot give is made in between."""
+    save_every: int = 100
+    sample_every: int = 300
+    producer: bool = True
+    compile: bool = False

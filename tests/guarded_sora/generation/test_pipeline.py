@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
+
+from guarded_sora.generation.backends import load_backend
+from guarded_sora.generation.pipeline import GuardedSoraPipeline
+from tests.guarded_sora.generation.tiny import tiny_pipeline
+
+PROMPT = "a red balloon rising over a sandy beach"
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> GuardedSoraPipeline:
+    return tiny_pipeline()
+
+
+def run(pipeline: GuardedSoraPipeline, **options: object) -> np.ndarray:
+    settings = {"prompt": PROMPT, "num_inference_steps": 2, "num_frames": 1, "output_type": "uint8"} | options
+    settings.setdefault("generator", torch.Generator().manual_seed(7))
+    return pipeline(**settings).frames
+
+
+def test_makes_frames_of_the_asked_for_shape(pipeline: GuardedSoraPipeline) -> None:
+    frames = run(pipeline)
+    assert frames.shape == (1, 1, 256, 256, 3)
+    assert frames.dtype == np.uint8
+    assert frames.std() > 0
+
+
+def test_same_seed_same_bits_other_seed_other_bits(pipeline: GuardedSoraPipeline) -> None:
+    first = run(pipeline)
+    assert np.array_equal(first, run(pipeline))
+    assert not np.array_equal(first, run(pipeline, generator=torch.Generator().manual_seed(8)))
+
+
+def test_prompt_and_guidance_and_negative_prompt_change_the_film(pipeline: GuardedSoraPipeline) -> None:
+    latents = {
+        name: run(pipeline, output_type="latent", **options)
+        for name, options in {
+            "plain": {},
+            "other": {"prompt": "a dog spinning in the snow"},
+            "unguided": {"guidance_scale": 1.0},
+            "negative": {"negative_prompt": "a cat at night"},
+        }.items()
+    }
+    for name in ("other", "unguided", "negative"):
+        assert not torch.allclose(latents["plain"], latents[name])
+
+
+@pytest.mark.parametrize(("frames", "made"), [(1, 1), (2, 5), (17, 17), (18, 21), (33, 33)])
+def test_length_is_rounded_up_and_long_films_are_made_in_windows(
+    pipeline: GuardedSoraPipeline, frames: int, made: int
+) -> None:
+    with pytest.warns() if frames != made else np.errstate():
+        assert run(pipeline, num_frames=frames, num_inference_steps=1, output_type="latent").shape == (
+            1, 4, 1 + (made - 1) // 4, 8, 8,
+        )  # fmt: skip
+
+
+def test_windows_keep_what_was_made_before(pipeline: GuardedSoraPipeline) -> None:
+    short = run(pipeline, num_frames=17, output_type="latent")
+    long = run(pipeline, num_frames=29, output_type="latent")
+    assert torch.equal(short, long[:, :, :5])
+
+
+def test_frame_by_frame_decoding_equals_the_whole(pipeline: GuardedSoraPipeline) -> None:
+    latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = (pipeline.autoencoder.decode(latents)[0].permute(1, 2, 3, 0) + 1) / 2
+        parts = pipeline.decode_latents(latents)
+    assert torch.allclose(whole, parts, atol=1e-5)
+
+
+def test_image_prompt_keeps_its_latent_and_its_first_frame(pipeline: GuardedSoraPipeline) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    with torch.no_grad():
+        known = pipeline.encode_film(image[None])
+    made = run(pipeline, image=image, num_frames=5, output_type="latent")
+    assert torch.equal(made[:, :, :1], known)
+    assert not torch.allclose(made, run(pipeline, num_frames=5, output_type="latent"))
+
+
+def test_video_prompt_is_continued(pipeline: GuardedSoraPipeline) -> None:
+    video = np.random.default_rng(0).integers(0, 255, (9, 120, 90, 3)).astype(np.uint8)
+    with torch.no_grad():
+        known = pipeline.encode_film(video)
+    made = run(pipeline, video=video, num_frames=17, output_type="latent")
+    assert torch.equal(made[:, :, :3], known)
+
+
+def test_several_prompts_make_several_clips(pipeline: GuardedSoraPipeline) -> None:
+    out = pipeline(prompt=[PROMPT, "two zebras"], num_inference_steps=1, num_frames=1, output_type="pt")
+    assert tuple(out.frames.shape) == (2, 1, 3, 256, 256)
+    assert [reading.in_domain for reading in out.readings] == [True, False]
+
+
+def test_other_sizes_are_cut_and_resized(pipeline: GuardedSoraPipeline) -> None:
+    assert run(pipeline, height=96, width=160, num_frames=1).shape == (1, 1, 96, 160, 3)
+
+
+@pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler, FlowMatchHeunDiscreteScheduler])
+def test_other_flow_schedulers_drive_it(pipeline: GuardedSoraPipeline, scheduler: type) -> None:
+    options = (
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        if "UniPC" in scheduler.__name__
+        else {}
+    )
+    other = GuardedSoraPipeline(**{**pipeline.components, "scheduler": scheduler(**options)})
+    made = run(other, num_inference_steps=3, num_frames=1)
+    assert made.shape == (1, 1, 256, 256, 3)
+
+
+def test_callback_sees_every_step_and_may_stop_it(pipeline: GuardedSoraPipeline) -> None:
+    seen: list[int] = []
+
+    class Enough(Exception):
+        pass
+
+    def stop(_pipe: object, index: int, _timestep: object, kwargs: dict[str, object]) -> dict[str, object]:
+        seen.append(index)
+        assert set(kwargs) == {"latents", "clean"}
+        if index == 1:
+            raise Enough
+        return kwargs
+
+    with pytest.raises(Enough):
+        run(
+            pipeline, num_inference_steps=4, callback_on_step_end=stop,
+            callback_on_step_end_tensor_inputs=("latents", "clean"),
+        )  # fmt: skip
+    assert seen == [0, 1]
+    assert run(pipeline).shape[0] == 1
+
+
+def test_saved_pipeline_loads_and_makes_the_same(pipeline: GuardedSoraPipeline, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path / "model", safe_serialization=True)
+    again = GuardedSoraPipeline.from_pretrained(tmp_path / "model", local_files_only=True)
+    again.set_progress_bar_config(disable=True)
+    difference = np.abs(run(pipeline).astype(int) - run(again))
+    assert difference.max() <= 1  # where weights lie in memory may change the last bit
+    assert not list((tmp_path / "model").rglob("*.bin"))
+    backend = load_backend(tmp_path / "model")
+    assert backend.info.weights_sha256
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prompt": []},
+        {"num_frames": 0},
+        {"num_inference_steps": 0},
+        {"output_type": "gif"},
+        {"latents": torch.zeros(1, 4, 1, 8, 8)},
+        {"image": np.zeros((8, 8, 3), np.uint8), "video": np.zeros((1, 8, 8, 3), np.uint8)},
+    ],
+)
+def test_unusable_arguments_are_refused(pipeline: GuardedSoraPipeline, options: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        run(pipeline, **options)
