@@ -128,7 +128,8 @@ class ManifestContent:
     ``clip_id`` is the text form (``gs1:<issuer>:<id>``). ``source_type`` is an IPTC URI. ``edit`` makes
     the first action ``c2pa.opened`` with the one ``parentOf`` ingredient, followed by ``c2pa.edited``;
     without it the first action is ``c2pa.created``. ``oversight`` says how far a human steered. ``labels``
-    names visible labels drawn into the frames. ``thumbnail`` is a JPEG or None.
+    names visible labels drawn into the frames. ``thumbnail`` is a JPEG or None. ``consents`` proves each
+    consent the film rests on without its person: SHA-256 of the signed grant, and the token's id.
 
     Raises ``ProvenanceError`` for values that would say something false or reveal something private: a prompt
     commitment that is not one, a second parent, an edit without a parent.
@@ -149,6 +150,7 @@ class ManifestContent:
     intent_event_id: str | None = None
     checks: tuple[Check, ...] = ()
     checks_digest: str | None = None
+    consents: tuple[tuple[str, str], ...] = ()
     ingredients: tuple[Ingredient, ...] = ()
     labels: tuple[str, ...] = ()
     model_type: str = "c2pa.types.model"
@@ -165,6 +167,7 @@ class ManifestContent:
         for name, digest in (
             ("checks digest", self.checks_digest),
             ("weights hash", self.generator.weights_sha256),
+            *(("grant's hash", digest) for digest, _ in self.consents),
         ):
             if digest is not None and not _SHA256.fullmatch(digest):
                 raise ProvenanceError(f"The {name} must be 64 lower-case hex digits.")
@@ -328,6 +331,7 @@ def _record(content: ManifestContent) -> dict[str, Any]:
         "policy": {"id": policy.id, "version": policy.version, "digest": policy.digest} if policy else None,
         "checks": [{"name": check.name, "version": check.version} for check in content.checks],
         "checksDigest": content.checks_digest,
+        "consents": [{"grantSha256": digest, "token": _text(token)} for digest, token in content.consents],
         "backend": {name: value for name, value in backend.items() if value not in (None, "", {})},
         "labels": list(content.labels),
         "detector": content.detector_url,

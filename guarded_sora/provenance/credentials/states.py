@@ -128,7 +128,7 @@ def decide(reading: Reading, container: ContainerReport) -> Credentials:
         says_ai=_says_ai(claims, ingredients),
         issuer=signer.organisation if trusted and signer else "",
         serial=signer.serial if signer else "",
-        timestamp=claims.timestamp if _time_proven(signer, success) else "",
+        timestamp=claims.timestamp if time_proven(signer, success) else "",
         codes=codes,
         notices=notices,
         ingredients=ingredients,
@@ -165,7 +165,7 @@ def _state_of_report(
         return State.INVALID_MANIFEST if others else State.EXPIRED_NO_TIMESTAMP
     if verdict not in ("Valid", "Trusted"):
         return State.INVALID_MANIFEST
-    if signer is not None and signer.expired and not _time_proven(signer, success):
+    if signer is not None and signer.expired and not time_proven(signer, success):
         return State.EXPIRED_NO_TIMESTAMP  # the library takes any list's word for the time
     if verdict == "Valid" or signer is None or signer.anchor == "none":
         return State.VALID_UNKNOWN_SIGNER
@@ -174,7 +174,8 @@ def _state_of_report(
     return State.TRUSTED
 
 
-def _time_proven(signer: ManifestSigner | None, success: frozenset[str]) -> bool:
+def time_proven(signer: ManifestSigner | None, success: frozenset[str]) -> bool:
+    """Whether the library finds the timestamp good and our timestamp list vouches for it."""
     return signer is not None and signer.time_vouched and "timeStamp.trusted" in success
 
 
