@@ -156,7 +156,7 @@ def _frames(
     path: Path, packets: Iterable[Any], stream: Any, limits: MediaLimits, *, strict: bool
 ) -> Iterator[Any]:
     """Decoded frames in the order they are shown. What cannot be decoded is an error when ``strict``."""
-    count = 0
+    count, keyed = 0, False
     try:
         for packet in packets:
             try:
@@ -175,6 +175,10 @@ def _frames(
                 if count > limits.max_frames:
                     raise MediaError(f"{path} has more than {limits.max_frames} frames; cut it first.")
                 _check_size(path, frame.width, frame.height, limits)
+                # The decoder papers over what it cannot read and says so only in this flag.
+                if strict and keyed and frame.is_corrupt:
+                    raise MediaError(f"{path} is damaged after {count} frames; get a fresh copy.")
+                keyed = keyed or frame.key_frame
                 yield frame
             if packet.size == 0:
                 break

@@ -168,7 +168,8 @@ def _to_yuv(frame: NDArray[np.uint8], scaler: VideoReformatter) -> Any:
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
         dst_colorspace=Colorspace.ITU709,
-        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+        # Averages the four pixels that share a colour: closer and quicker than the other filters.
+        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
         threads=1,
     )
 

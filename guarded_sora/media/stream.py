@@ -5,7 +5,6 @@ Legend: T frames, H height, W width.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property
@@ -73,7 +72,9 @@ class FrameStream:
     ``max_short_side`` scales down (never up) so that the shorter side has at most as many pixels;
     ``sample_fps`` yields at most so many frames a second, always the first at or after each tick.
     With ``strict`` a damaged film raises MediaError where the damage shows; without it the readable
-    part is yielded. Memory stays flat however long the film is. Nothing is opened before first use.
+    part is yielded. What a decoder makes of damage depends on its number of ``threads``, so more than
+    one is for films whose exact pixels do not decide anything. Memory stays flat however long the
+    film is. Nothing is opened before first use.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class FrameStream:
         limits: MediaLimits | None = None,
         strict: bool = True,
         chunk_bytes: int = CHUNK_BYTES,
-        threads: int = 0,
+        threads: int = 1,
     ) -> None:
         if max_short_side is not None and max_short_side < 1:
             raise UsageError("max_short_side must be at least 1 pixel.")
@@ -123,14 +124,13 @@ class FrameStream:
 
     def __iter__(self) -> Iterator[FrameBatch]:
         check_file(self.path, max_bytes=self._limits.max_bytes)
-        options = {**self._options, "threads": self._options["threads"] or min(4, os.cpu_count() or 1)}
         chunks = self._worker.stream(
             f"{DECODE}:decode_chunks",
             self.path,
             limits=self._limits,
             deadline_per_item=self._limits.chunk_seconds,
             stage="decode",
-            **options,
+            **self._options,
         )
         with closing(chunks):  # type: ignore[type-var]  # the worker's iterator is a generator
             try:

@@ -256,3 +256,18 @@ def test_a_decoder_that_hangs_is_a_media_error(film: Path, worker: Worker) -> No
 def test_senseless_options(film: Path, worker: Worker, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         FrameStream(film, worker, **options)
+
+
+def test_damage_that_the_decoder_papers_over_is_still_damage(tmp_path: Path, worker: Worker) -> None:
+    noise = np.random.default_rng(5).integers(0, 60, (30, 64, 96, 3), np.uint8)
+    path = write_with(tmp_path / "f.mp4", "libx264", "yuv420p", numbered(30) // 2 + noise)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    for place in range(start + (len(data) - start) // 3, start + (len(data) - start) // 2, 701):
+        data[place] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="is damaged after"):
+        list(FrameStream(path, worker))
+    first, _ = read(path, worker, strict=False)
+    again, _ = read(path, worker, strict=False)
+    assert len(first) >= 20 and np.array_equal(first, again)
