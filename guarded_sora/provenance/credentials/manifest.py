@@ -52,7 +52,7 @@ PARENT_LABEL = "parent"
 
 _COMMITMENT = re.compile(r"hmac-sha256:[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SPEC_VERSION = "2.4.0"
+SPEC_VERSION = "2.4.0"
 
 Use = Literal["allowed", "notAllowed", "constrained"]
 
@@ -183,6 +183,10 @@ class ManifestContent:
         if self.created.tzinfo is None:
             raise ProvenanceError("The time of creation needs a time zone.")
 
+    def definition(self, mime: str) -> dict[str, Any]:
+        """The manifest definition for a file of type ``mime``."""
+        return build_definition(self, mime)
+
 
 def build_definition(content: ManifestContent, mime: str) -> dict[str, Any]:
     """The definition that the library signs. Labels of ingredients are :func:`ingredient_label`."""
@@ -201,7 +205,7 @@ def build_definition(content: ManifestContent, mime: str) -> dict[str, Any]:
             {
                 "name": _text(content.tool_name),
                 "version": _text(content.tool_version),
-                "specVersion": _SPEC_VERSION,
+                "specVersion": SPEC_VERSION,
             }
         ],
         "vendor": "guardedsora",

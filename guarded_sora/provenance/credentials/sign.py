@@ -6,13 +6,13 @@ import io
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from guarded_sora.errors import MediaError, ProvenanceError
 from guarded_sora.provenance.credentials.container import ContainerReport, inspect
 from guarded_sora.provenance.credentials.jumbf import active_label
 from guarded_sora.provenance.credentials.library import open_context
-from guarded_sora.provenance.credentials.manifest import ManifestContent, build_definition, ingredient_label
+from guarded_sora.provenance.credentials.manifest import Ingredient, ingredient_label
 from guarded_sora.provenance.credentials.signer import Signer, open_signer
 from guarded_sora.provenance.credentials.timestamps import (
     TimestampPolicy,
@@ -23,6 +23,18 @@ from guarded_sora.provenance.credentials.timestamps import (
 from guarded_sora.provenance.credentials.trust import Trust
 
 SIDECAR_SUFFIX = ".c2pa"
+
+
+class Content(Protocol):
+    """What can be signed: a manifest definition, the files that went in, a thumbnail (JPEG) or None."""
+
+    @property
+    def ingredients(self) -> tuple[Ingredient, ...]: ...
+
+    @property
+    def thumbnail(self) -> bytes | None: ...
+
+    def definition(self, mime: str) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +53,7 @@ class Signed:
 def sign(
     src: Path,
     dst: Path,
-    content: ManifestContent,
+    content: Content,
     signer: Signer,
     *,
     trust: Trust | None = None,
@@ -83,7 +95,7 @@ def sign(
 def _sign(
     src: Path,
     dst: Path,
-    content: ManifestContent,
+    content: Content,
     signer: Signer,
     trust: Trust,
     report: ContainerReport,
@@ -92,7 +104,7 @@ def _sign(
 ) -> bytes:
     import c2pa
 
-    definition = build_definition(content, report.mime)
+    definition = content.definition(report.mime)
     try:
         with (
             open_context(trust) as context,
@@ -126,7 +138,7 @@ def _sign(
         ) from error
 
 
-def _add_ingredients(builder: Any, content: ManifestContent) -> None:
+def _add_ingredients(builder: Any, content: Content) -> None:
     for index, ingredient in enumerate(content.ingredients):
         description = {
             "title": ingredient.title,
