@@ -65,7 +65,7 @@ def is_ours(module: str) -> bool:
 
 def our_class(module: str, name: str) -> type:
     """The class ``name`` of one of our modules; WireError for anything else."""
-    if not is_ours(module) or "." in name:
+    if not is_ours(module) or "__" in module or "." in name:  # nor may importing it start anything
         raise WireError(f"{module}.{name} may not cross")
     found = getattr(importlib.import_module(module), name, None)
     if not isinstance(found, type) or not is_ours(found.__module__):

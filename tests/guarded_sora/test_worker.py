@@ -345,3 +345,21 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("guarded_sora.__main__", "main"),
+        ("guarded_sora.worker.wire", "importlib"),
+        ("guarded_sora.worker.wire", "pack"),
+        ("guarded_sora.worker.pool", "Worker.call"),
+        ("guarded_sora.worker.pool", "threading"),
+        ("guarded_sorax", "Worker"),
+    ],
+)
+def test_only_classes_of_ours_cross(module: str, name: str) -> None:
+    with pytest.raises((wire.WireError, ImportError)):
+        wire.our_class(module, name)
+    assert wire.our_class("guarded_sora.errors", "MediaError") is MediaError
