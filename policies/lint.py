@@ -17,6 +17,7 @@ from guarded_sora.policies.golden import load_golden
 from guarded_sora.policies.pack import Pack, Rule
 from guarded_sora.policies.text.normalise import surface_text
 from guarded_sora.policies.text.terms import Section
+from guarded_sora.policies.vocabulary import Vocabulary
 
 _DEPENDS_ON_WHO_ASKS: Final = re.compile(r"\b(?:age_tier|region|locale|tenant|consents|failed|unavailable)\b")
 
@@ -32,7 +33,9 @@ class Problem:
 
 def lint_pack(pack: Pack) -> list[Problem]:
     """Everything wrong with a pack that could be loaded, errors first."""
-    problems = [*_rules(pack), *_overlays(pack), *_sections(pack), *_terms(pack), *_golden(pack)]
+    problems = [*_rules(pack), *_overlays(pack), *_sections(pack), *_golden(pack)]
+    for words in (pack.lexicons, pack.names, pack.sequences):
+        problems.extend(_terms(words))
     return sorted(problems, key=lambda problem: (problem.level, problem.where, problem.message))
 
 
@@ -67,21 +70,21 @@ def _overlays(pack: Pack) -> Iterator[Problem]:
 
 
 def _sections(pack: Pack) -> Iterator[Problem]:
-    used = {name for item in pack.combinations for group in item.groups for name in group}
-    used |= {name for item in pack.combinations for name in item.unless}
-    for section in pack.sections:
-        if section.role == "group" and section.name not in used:
-            yield Problem(
-                level="error", where=section.name, message="is a group that no combination uses; remove it"
-            )
+    for words in (pack.lexicons, pack.names, pack.sequences):
+        used = {name for item in words.combinations for group in item.groups for name in group}
+        used |= {name for item in words.combinations for name in item.unless}
+        for section in words.sections:
+            if section.role == "group" and section.name not in used:
+                message = "is a group that no combination uses; remove it"
+                yield Problem(level="error", where=section.name, message=message)
 
 
-def _terms(pack: Pack) -> Iterator[Problem]:
+def _terms(words: Vocabulary) -> Iterator[Problem]:
     reported: dict[str, Section] = {}
     exempt = {
-        surface_text(term) for section in pack.sections if section.role == "exempt" for term in section.terms
+        surface_text(term) for section in words.sections if section.role == "exempt" for term in section.terms
     }
-    for section in pack.sections:
+    for section in words.sections:
         if section.role != "report":
             continue
         for term in section.terms:

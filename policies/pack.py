@@ -3,8 +3,9 @@
     pack.yaml                   id, semantic version, default action, overlays in force
     rules/*.yaml                rules; beside each file NAME.golden.yaml with its tests
     overlays/*.yaml             stricter rules for regions or age tiers
-    lexicons/*.txt              terms and word groups (:mod:`guarded_sora.policies.text.terms`)
-    lexicons/*.yaml             combinations of word groups
+    lexicons/  names/  sequences/
+        *.txt                   terms and word groups (:mod:`guarded_sora.policies.text.terms`)
+        *.yaml                  combinations of word groups
     rewrites.yaml               safer words for categories that may be rewritten
 
 Everything is checked at load; a pack that loads can decide. Overlays can only tighten: they add
@@ -19,20 +20,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guarded_sora.policies.condition import Condition, compile_condition
 from guarded_sora.policies.errors import ConditionInvalid, PackInvalid
 from guarded_sora.policies.finding import Action, PackReference, RequestContext
 from guarded_sora.policies.packfiles import (
     DEFAULT_PACK,
-    decode_text,
     digest_files,
     load_yaml,
     read_pack_files,
     validate,
 )
-from guarded_sora.policies.text.terms import Combination, Section, parse_lexicon
+from guarded_sora.policies.vocabulary import Vocabulary, Wording, read_vocabulary, read_wordings
 
 if TYPE_CHECKING:
     from guarded_sora.policies.schema import OverlayFile, PackFile, RuleFile
@@ -121,14 +121,6 @@ class CheckPolicy:
         return self.unavailable_by_name.get(name, self.unavailable)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
-    """Safer words for one category. Keys of ``terms`` are folded as the surface view folds text."""
-
-    default: str
-    terms: Mapping[str, str]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pack:
     """A policy pack. Two packs are the same exactly when their digests are."""
@@ -142,8 +134,9 @@ class Pack:
     overlays: Mapping[str, Overlay]
     enabled_overlays: tuple[str, ...]
     checks: CheckPolicy
-    sections: tuple[Section, ...]
-    combinations: tuple[Combination, ...]
+    lexicons: Vocabulary
+    names: Vocabulary
+    sequences: Vocabulary
     wordings: Mapping[str, Wording]
     files: Mapping[str, bytes]
     path: Path
@@ -181,7 +174,7 @@ def _default_pack() -> Pack:
 
 
 def _load(folder: Path) -> Pack:
-    from guarded_sora.policies.schema import CombinationsFile, OverlayFile, PackFile, RulesFile
+    from guarded_sora.policies.schema import OverlayFile, PackFile, RulesFile
 
     files = read_pack_files(folder)
     if "pack.yaml" not in files:
@@ -189,8 +182,6 @@ def _load(folder: Path) -> Pack:
     head: PackFile = validate("pack.yaml", PackFile, load_yaml("pack.yaml", files["pack.yaml"]))
     rules: list[Rule] = []
     overlay_files: list[tuple[str, OverlayFile]] = []
-    sections: list[Section] = []
-    combinations: list[Combination] = []
     for name, data in files.items():
         top, _, rest = name.partition("/")
         if name.endswith(".golden.yaml") or not rest:
@@ -200,14 +191,8 @@ def _load(folder: Path) -> Pack:
                 rules.append(_rule(rule, name))
         elif top == "overlays" and name.endswith(".yaml"):
             overlay_files.append((name, validate(name, OverlayFile, load_yaml(name, data))))
-        elif top == "lexicons" and name.endswith(".txt"):
-            sections.extend(parse_lexicon(name, decode_text(name, data)))
-        elif top == "lexicons" and name.endswith(".yaml"):
-            for item in validate(name, CombinationsFile, load_yaml(name, data)).combinations:
-                combinations.append(_combination(item))
     overlays = _overlays(overlay_files, rules)
     _refuse_doubles(rules, overlays)
-    _refuse_unknown_sections(sections, combinations)
     missing = [overlay for overlay in head.overlays if overlay not in overlays]
     if missing:
         raise PackInvalid(f"pack.yaml enables the overlay {missing[0]!r}, which is not in overlays/.")
@@ -225,28 +210,13 @@ def _load(folder: Path) -> Pack:
             unavailable_by_name=MappingProxyType(dict(head.checks.unavailable_by_name)),
             optional=frozenset(head.checks.optional),
         ),
-        sections=tuple(sections),
-        combinations=tuple(combinations),
-        wordings=MappingProxyType(_wordings(files)),
+        lexicons=read_vocabulary("lexicons", files),
+        names=read_vocabulary("names", files),
+        sequences=read_vocabulary("sequences", files),
+        wordings=MappingProxyType(read_wordings(files)),
         files=MappingProxyType(files),
         path=folder,
     )
-
-
-def _wordings(files: Mapping[str, bytes]) -> dict[str, Wording]:
-    from guarded_sora.policies.schema import RewritesFile
-    from guarded_sora.policies.text.normalise import surface_text
-
-    name = "rewrites.yaml"
-    if name not in files:
-        return {}
-    wordings: dict[str, Wording] = {}
-    for item in validate(name, RewritesFile, load_yaml(name, files[name])).rewrites:
-        if item.category in wordings:
-            raise PackInvalid(f"{name}: {item.category!r} stands twice; keep one.")
-        terms = {surface_text(term): words for term, words in item.terms.items()}
-        wordings[item.category] = Wording(default=item.default, terms=MappingProxyType(terms))
-    return wordings
 
 
 def _condition(source: str, where: str) -> Condition:
@@ -273,18 +243,6 @@ def _rule(data: RuleFile, file: str, overlay: str = "") -> Rule:
         falsepositives=tuple(data.falsepositives),
         file=file,
         overlay=overlay,
-    )
-
-
-def _combination(data: Any) -> Combination:
-    return Combination(
-        id=data.id,
-        category=data.category,
-        severity=data.severity,
-        groups=tuple((group,) if isinstance(group, str) else tuple(group) for group in data.groups),
-        unless=tuple(data.unless),
-        within=data.within,
-        ordered=data.ordered,
     )
 
 
@@ -328,21 +286,3 @@ def _refuse_doubles(rules: list[Rule], overlays: Mapping[str, Overlay]) -> None:
                     f"{rule.file}: {key!r} is used already in {seen[key]}; each rule needs its own."
                 )
             seen[key] = rule.file
-
-
-def _refuse_unknown_sections(sections: list[Section], combinations: list[Combination]) -> None:
-    names: set[str] = set()
-    for section in sections:
-        if section.name in names:
-            raise PackInvalid(f"The lexicon section {section.name!r} exists twice; give one another name.")
-        names.add(section.name)
-    ids: set[str] = set()
-    for combination in combinations:
-        if combination.id in ids:
-            raise PackInvalid(f"The combination {combination.id!r} exists twice; give one another id.")
-        ids.add(combination.id)
-        for name in {name for group in combination.groups for name in group} | set(combination.unless):
-            if name not in names:
-                raise PackInvalid(
-                    f"The combination {combination.id!r} names the section {name!r}, which is missing."
-                )

@@ -55,7 +55,12 @@ class Matcher:
     """The automata over all terms of some sections. Immutable; safe to share between threads."""
 
     def __init__(self, sections: Iterable[Section]) -> None:
-        self._terms = [Term(text=term, section=section) for section in sections for term in section.terms]
+        self._terms = [
+            Term(text=term, section=section)
+            for section in sections
+            if section.role != "guard"
+            for term in section.terms
+        ]
         plain: dict[str, set[int]] = {}
         squeezed: dict[str, set[int]] = {}
         for number, term in enumerate(self._terms):

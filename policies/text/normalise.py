@@ -6,7 +6,7 @@ folds and give different views; both are needed. All work is linear in the lengt
 
 Views, in order: ``surface`` (case, width and accents only: what honest typing needs), ``fold``
 (invisible and combining characters gone, compatibility forms resolved), ``latin`` (transliterated),
-``skeleton`` (confusables), ``emoji`` (names), then for each the joined, leet and squeezed forms.
+``skeleton`` (confusables), ``emoji`` (names), then for each the spaced, joined, leet and squeezed forms.
 A view whose text equals an earlier one is dropped.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -24,6 +24,7 @@ Spans = tuple[tuple[int, int], ...]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5\u034f\ufffc")
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}[^\W_](?![^\W_])){2,}")
+_PARTED = re.compile(r"[\s_/\-\u2010-\u2015]+")
 _LEET_TOKEN = re.compile(r"(?<![^\W_])[^\W_0-9]*[0-9@$!|+€£¡][0-9a-z@$!|+€£¡]*", re.IGNORECASE)
 _LEET: Final = {
     "0": "o",
@@ -239,6 +240,25 @@ def _select(source: View, name: str, keep: list[int], *, joined: Spans) -> View:
     return View(name=name, text=text, starts=starts, ends=ends, tricky=True, joined=joined)
 
 
+def space_view(source: View) -> View | None:
+    """Words parted by exactly one space, whatever parted them (two blanks, a hyphen, a line break)."""
+    text = source.text
+    runs = [match.span() for match in _PARTED.finditer(text) if match[0] != " "]
+    if not runs:
+        return None
+    keep: list[int] = []
+    pieces: list[str] = []
+    position = 0
+    for start, end in runs:
+        keep.extend(range(position, start + 1))
+        pieces.append(text[position:start] + " ")
+        position = end
+    keep.extend(range(position, len(text)))
+    pieces.append(text[position:])
+    view = _select(source, f"{source.name}+spaced", keep, joined=())
+    return replace(view, text="".join(pieces), tricky=source.tricky)
+
+
 def leet_views(source: View) -> Iterator[View]:
     """Digits and signs read as letters, once with 1 as i and once as l; nothing without such tokens."""
     text = source.text
@@ -290,10 +310,13 @@ def base_views(text: str) -> list[View]:
 
 
 def derive_views(bases: Sequence[View]) -> list[View]:
-    """The joined, leet and squeezed forms of ``bases``, without doubles and without the bases."""
+    """The spaced, joined, leet and squeezed forms of ``bases``, without doubles and without the bases."""
     derived: list[View] = []
     for base in bases:
         forms = [base]
+        spaced = space_view(base)
+        if spaced is not None:
+            forms.append(spaced)
         joined = join_spaced(base)
         if joined is not None:
             forms.append(joined)

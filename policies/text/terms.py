@@ -6,7 +6,8 @@
     blood bath
 
 A section reports its terms unless it says otherwise: ``role=group`` terms only count inside a
-combination, ``role=exempt`` phrases cancel every hit that lies inside them ("bath bomb").
+combination, ``role=exempt`` phrases cancel every hit that lies inside them ("bath bomb"),
+``role=guard`` words are real words that must not be taken for typos ("modest").
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from guarded_sora.policies.errors import PackInvalid
 from guarded_sora.policies.taxonomy import CATEGORIES
 
 MAX_TERM_LENGTH: Final = 80
-MAX_EXPANSION: Final = 512
+MAX_EXPANSION: Final = 4096
 MAX_TERMS: Final = 500_000
 
-Role = Literal["report", "group", "exempt"]
-_ROLES: Final[dict[str, Role]] = {"report": "report", "group": "group", "exempt": "exempt"}
+Role = Literal["report", "group", "exempt", "guard"]
+_ROLES: Final[dict[str, Role]] = {"report": "report", "group": "group", "exempt": "exempt", "guard": "guard"}
 _HEADER = re.compile(r"^\[([a-z0-9_]+)\]((?:\s+[a-z_]+=[A-Za-z0-9_.-]+)*)\s*$")
 _BRACE = re.compile(r"\{([^{}]*)\}")
 
@@ -59,7 +60,7 @@ class Combination:
 
 
 def expand_braces(line: str) -> list[str]:
-    """``behead{,s,ed}`` -> behead, beheads, beheaded. Raises ``ValueError`` beyond 512 results."""
+    """``behead{,s,ed}`` -> behead, beheads, beheaded. Raises ``ValueError`` beyond 4,096 results."""
     results = [""]
     position = 0
     for match in _BRACE.finditer(line):

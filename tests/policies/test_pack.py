@@ -17,7 +17,7 @@ def test_the_tiny_pack_loads_whole(tmp_path: Path) -> None:
         "No purple.", "紫は不可。", "Sem roxo.", "No purple.", "No purple.",
     ]  # fmt: skip
     assert not pack.rule("old-rule").enforced
-    assert pack.sections[0].terms == ("purple", "purples")
+    assert pack.lexicons.sections[0].terms == ("purple", "purples")
     with pytest.raises(KeyError):
         pack.rule("nothing")
 
@@ -72,7 +72,10 @@ def test_moving_bytes_between_files_changes_the_digest(tmp_path: Path) -> None:
         ({"lexicon": "[a] role=group\n"}, "empty"),
         ({"lexicon": LEXICON + "[fine] role=group\nx\n"}, "exists twice"),
         ({"lexicon": LEXICON + "x{a,b\n"}, "does not close"),
-        ({"lexicon": LEXICON + "{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}\n"}, "expands"),
+        (
+            {"lexicon": LEXICON + "{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}\n"},
+            "expands",
+        ),
         ({"lexicon": LEXICON + "x" * 81 + "\n"}, "1 to 80"),
         ({"combinations": COMBINATIONS.replace("[fine]", "[gone]")}, "'gone'"),
     ],
