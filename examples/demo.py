@@ -42,7 +42,7 @@ def main() -> int:
             sora.generate(UNSAFE, output=FOLDER / "never.mp4")
         except Blocked as blocked:
             refused = True
-            for rule in blocked.decision.rules:
+            for rule in blocked.decision.decisive:
                 print(f"   blocked by rule {rule.id} ({rule.reason}): {rule.text}")
             print(f"   audit record  {blocked.audit_seq}; no file was written")
     print(f"\nDone in {time.monotonic() - start:.1f} s. Look at {release.contact_sheet}")

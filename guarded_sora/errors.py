@@ -37,7 +37,7 @@ class Blocked(GuardedSoraError):
     code = "blocked"
 
     def __init__(self, decision: Decision, *, audit_seq: int | None = None) -> None:
-        reasons = ", ".join(rule.id for rule in decision.rules) or "policy"
+        reasons = ", ".join(rule.id for rule in decision.decisive) or "policy"
         super().__init__(f"The request was blocked by policy ({reasons}).")
         self.decision = decision
         self.audit_seq = audit_seq

@@ -180,3 +180,8 @@ class Decision:
     checks: tuple[CheckRun, ...] = ()
     rules: tuple[FiredRule, ...] = ()
     shadow: Decision | None = None
+
+    @property
+    def decisive(self) -> tuple[FiredRule, ...]:
+        """The rules that led to the action; others fired with a milder wish."""
+        return tuple(rule for rule in self.rules if rule.action is self.action)

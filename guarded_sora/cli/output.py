@@ -16,9 +16,9 @@ from guarded_sora.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from guarded_sora.api import GuardedSora
+    from guarded_sora.evidence import Verdict
     from guarded_sora.release import Release
     from guarded_sora.settings import Settings
-    from guarded_sora.evidence import Verdict
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ def refusal(*, as_json: bool) -> Iterator[None]:
             print_json(document)
         else:
             click.echo(str(answer), err=True)
-            for rule in answer.decision.rules:
+            for rule in answer.decision.decisive:
                 click.echo(f"  {rule.id} ({rule.reason}): {clean(rule.text)}", err=True)
             click.echo(f"  audit record {answer.audit_seq}", err=True)
         raise click.exceptions.Exit(status_of(answer)) from answer
