@@ -117,9 +117,20 @@ class GuardedSora:
             progress=progress,
         )
 
-    def verify(self, path: str | Path, *, depth: Depth = "full", progress: Progress | None = None) -> Verdict:
-        """Say of any film what can be said: whose it is, whether it is whole, which seconds."""
-        return verify(self.services, Path(path), depth=depth, progress=progress)
+    def verify(
+        self,
+        path: str | Path,
+        *,
+        depth: Depth = "full",
+        laws: tuple[str, ...] = (),
+        rubric: bool = False,
+        progress: Progress | None = None,
+    ) -> Verdict:
+        """Say of any film what can be said: whose it is, whether it is whole, which seconds.
+
+        ``laws`` (eu, us-ca, cn, in, kr) are checked clause by clause; see ``Verdict.rules``.
+        """
+        return verify(self.services, Path(path), depth=depth, laws=laws, rubric=rubric, progress=progress)
 
     def check(self, prompt: str, *, context: RequestContext | None = None) -> Decision:
         """What the policy would decide on these words, without generating or logging anything."""

@@ -39,7 +39,7 @@ class AuditReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What can be said of a file, and why."""
+    """What can be said of a file, and why. ``clause_failed``: one of the clauses asked for does not hold."""
 
     file: Path
     sha256: str | None
@@ -51,6 +51,7 @@ class Verdict:
     segments: tuple[Segment, ...]
     audit: AuditReference
     rules: dict[str, Any] = field(default_factory=dict)
+    clause_failed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from guarded_sora import version
+from guarded_sora.consent import ConsentProof, spend_consents
 from guarded_sora.contact_sheet import contact_sheet
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, ReviewRequired
-from guarded_sora.layers import Layered, labels_for
+from guarded_sora.layers import Layered, laws_for, plan_for, tags_for
 from guarded_sora.media import FrameStream, encode, sha256_file
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, CheckState, Decision
@@ -102,9 +103,12 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
         intent_id=passage.intent_id,
         deadline=deadlines.record,
     )
+    consents: tuple[ConsentProof, ...] = ()
+    if passage.consents.used(passage.findings):
+        consents = passage.stage("consent", spend_consents, passage, clip_id, deadline=deadlines.record)
     quality = services.settings.mark_psnr
     while True:
-        signed_path, signed = _mark_and_sign(passage, material, decision, clip_id, quality)
+        signed_path, signed = _mark_and_sign(passage, material, decision, clip_id, quality, consents)
         evidence = _read_mark(passage, signed_path, clip_id, quality)
         if _carries(evidence, clip_id):
             break
@@ -236,12 +240,18 @@ def soft_binding_value(clip_id: ClipId) -> str:
 
 
 def _mark_and_sign(
-    passage: Passage, material: Material, decision: Decision, clip_id: ClipId, quality: float
+    passage: Passage,
+    material: Material,
+    decision: Decision,
+    clip_id: ClipId,
+    quality: float,
+    consents: tuple[ConsentProof, ...],
 ) -> tuple[Path, Signed]:
     services, deadlines = passage.services, passage.services.settings.deadlines
     payload = MarkPayload(id=clip_id.id, epoch=services.keys.mark_epoch)
     kind: Kind = "generated" if material.source_type == TRAINED_ALGORITHMIC_MEDIA else "modified"
-    labels = labels_for(decision, material.profile, kind)
+    laws = laws_for(decision, material.profile)
+    labels = plan_for(laws, kind)
     layered = Layered(
         frames=material.frames,
         labels=labels,
@@ -257,10 +267,11 @@ def _mark_and_sign(
         crf=services.settings.encode_crf,
         audio_from=material.audio_from,
         worker=services.worker,
+        metadata=tags_for(laws, f"guarded-sora-{clip_id.issuer}", clip_id),
         deadline=deadlines.mark + deadlines.encode,
     )
     signed_path.unlink(missing_ok=True)
-    content = _manifest(passage, material, decision, clip_id, labels.names)
+    content = _manifest(passage, material, decision, clip_id, labels.names, consents)
     passage.progress.stage("sign")
     if isinstance(services.signer, FileKeySigner):
         # Ingredients are strangers' files, so the library meets them in the killable worker.
@@ -290,7 +301,12 @@ def _mark_and_sign(
 
 
 def _manifest(
-    passage: Passage, material: Material, decision: Decision, clip_id: ClipId, labels: tuple[str, ...]
+    passage: Passage,
+    material: Material,
+    decision: Decision,
+    clip_id: ClipId,
+    labels: tuple[str, ...],
+    consents: tuple[ConsentProof, ...],
 ) -> ManifestContent:
     ran = {(check.name, check.version) for check in passage.runner.checks if check.state is CheckState.RAN}
     return ManifestContent(
@@ -308,6 +324,7 @@ def _manifest(
         intent_event_id=passage.intent_id,
         checks=tuple(Check(name=name, version=number) for name, number in sorted(ran)),
         checks_digest=checks_digest(passage.runner.checks),
+        consents=tuple((proof.grant_sha256, proof.token_id) for proof in consents),
         ingredients=material.ingredients,
         labels=labels,
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.policies.finding import Decision
+from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.provenance.credentials.metadata import AIGC_KEY, first_label
 from guarded_sora.provenance.labels import Kind, LabelPlan, Stamp, plan_labels
 
 Embed = Callable[[Iterable[FrameBatch]], Iterable[FrameBatch]]
@@ -14,16 +16,26 @@ Embed = Callable[[Iterable[FrameBatch]], Iterable[FrameBatch]]
 _OBLIGATION = "label:"
 
 
-def labels_for(decision: Decision, profile: Iterable[str], kind: Kind) -> LabelPlan:
-    """The labels that the decision obliges to and the profile asks for.
+def laws_for(decision: Decision, profile: Iterable[str]) -> tuple[str, ...]:
+    """The laws whose labels the decision obliges to and the profile asks for."""
+    obliged = (
+        item.removeprefix(_OBLIGATION) for item in decision.obligations if item.startswith(_OBLIGATION)
+    )
+    return tuple(dict.fromkeys((*profile, *(item.removeprefix(_OBLIGATION) for item in wanted))))
+
+
+def plan_for(laws: Iterable[str], kind: Kind) -> LabelPlan:
+    """The visible labels of ``laws``.
 
     Raises:
-        UsageError: an obligation or a law that no label is known for; nothing may be released then.
+        UsageError: a law that no label is known for; nothing may be released then.
     """
-    obliged = [
-        item.removeprefix(_OBLIGATION) for item in decision.obligations if item.startswith(_OBLIGATION)
-    ]
-    return plan_labels((*profile, *sorted(obliged)), kind=kind)
+    return plan_labels(laws, kind=kind)
+
+
+def tags_for(laws: Iterable[str], producer: str, clip_id: ClipId) -> dict[str, str]:
+    """Container tags that ``laws`` ask for: China's AIGC label names who made the clip, and its id."""
+    return {AIGC_KEY: first_label(producer, str(clip_id)).to_json()} if "cn" in laws else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,6 +6,7 @@ and never counts as "nothing found".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +18,16 @@ from guarded_sora.finish import READ
 from guarded_sora.identify import Identity, identify
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
+from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
-from guarded_sora.provenance.credentials.states import Credentials, State
-from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.provenance.credentials.states import Credentials
+from guarded_sora.provenance.watermark.contract import MarkEvidence
+from guarded_sora.rules import examine_laws, examine_rubric, known_laws
 from guarded_sora.services import Services
+from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
-from guarded_sora.store import ClipState
-from guarded_sora.verdicts import CredentialSign, MarkSign, Row, Signs, VerdictName, judge
+from guarded_sora.store import ClipRecord, ClipState
+from guarded_sora.verdicts import Row, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -33,20 +37,28 @@ _MARK_FPS = 8.0
 
 
 def verify(
-    services: Services, path: Path, *, depth: Depth = "full", progress: Progress | None = None
+    services: Services,
+    path: Path,
+    *,
+    depth: Depth = "full",
+    laws: tuple[str, ...] = (),
+    rubric: bool = False,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Say of ``path`` what can be said.
 
     Args:
         depth: ``credentials`` reads no pixels; ``provenance`` adds mark and fingerprint; ``full``
             adds the detector where provenance does not settle it.
+        laws: whose clauses to check; see :mod:`guarded_sora.provenance.conformance`.
+        rubric: also check the newest manifest against the conformance programme's rubric.
 
     Raises:
-        UsageError: no such file, or not a file.
+        UsageError: no such file, not a file, or a law that is not known.
         StoreError: the log or the store refused.
     """
-    examination = _Examination(services, path, depth, progress or Silent())
-    return examination.run()
+    laws = known_laws(laws)
+    return _Examination(services, path, depth, progress or Silent()).run(laws, rubric=rubric)
 
 
 class _Examination:
@@ -63,7 +75,7 @@ class _Examination:
         self.failed = False
         self.settings = services.settings
 
-    def run(self) -> Verdict:
+    def run(self, laws: tuple[str, ...], *, rubric: bool) -> Verdict:
         if not self.path.is_file():
             raise UsageError(f"{self.path} is not a file; check the path.")
         sha256 = self._sha256()
@@ -76,10 +88,20 @@ class _Examination:
         stream, readable = self._open()
         mark = self._mark(stream) if stream is not None else None
         identity = self._identify(stream, mark, credentials)
+        self._registry(identity, exact, credentials)
         self._detector()
-        signs = self._signs(readable, credentials, declared, mark, identity, exact_file=released is not None)
+        signs = read_signs(
+            readable,
+            credentials,
+            declared,
+            mark,
+            identity,
+            exact_file=released is not None,
+            failed=self.failed,
+        )
         row = judge(signs)
-        return self._conclude(row, sha256, identity, included=released is not None)
+        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark)
+        return self._conclude(row, sha256, identity, rules, broken, included=released is not None)
 
     # -- legs
 
@@ -251,50 +273,67 @@ class _Examination:
         self._add("fingerprint", identity.content.value, identity.detail())
         return identity
 
+    def _registry(
+        self, identity: Identity, exact: Sequence[ClipRecord], credentials: Credentials | None
+    ) -> None:
+        """What has to be said of the clips that this file is, or is made of: a consent that was withdrawn."""
+        clips = {record.clip_id for record in exact}
+        clips |= {part.clip_id for part in identity.segments if part.clip_id is not None}
+        if identity.record is not None:
+            clips.add(identity.record.clip_id)
+        if credentials is not None and credentials.ours and credentials.claims.clip_id:
+            clips.add(ClipId.parse(credentials.claims.clip_id))
+        for clip_id in sorted(clips, key=str):
+            for code in self.services.grants.notices(clip_id):
+                self._add("registry", code, {"clip_id": str(clip_id)})
+                if code not in self.notices:
+                    self.notices.append(code)
+
     def _detector(self) -> None:
         if self.depth == "full":
             self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
 
-    # -- conclusion
-
-    def _signs(
+    def _rules(
         self,
-        readable: bool,
+        laws: tuple[str, ...],
+        rubric: bool,
+        stream: FrameStream | None,
         credentials: Credentials | None,
         declared: Declared | None,
         mark: MarkEvidence | None,
+    ) -> tuple[dict[str, Any], bool]:
+        """The clauses asked for, and whether one of them failed."""
+        rules: dict[str, Any] = {}
+        broken = False
+        if laws:
+            self.progress.stage("laws")
+            rules, broken = examine_laws(
+                self.services,
+                self.runner,
+                laws,
+                stream=stream,
+                credentials=credentials,
+                declared=declared,
+                mark=mark,
+            )
+        if rubric:
+            self.progress.stage("rubric")
+            rules["rubric"] = examine_rubric(self.services, self.runner, self.path)
+            broken = broken or any(item["state"] == "fail" for item in rules["rubric"].values())
+        return rules, broken
+
+    # -- conclusion
+
+    def _conclude(
+        self,
+        row: Row,
+        sha256: str,
         identity: Identity,
+        rules: dict[str, Any],
+        broken: bool,
         *,
-        exact_file: bool,
-    ) -> Signs:
-        ours_claimed = credentials is not None and credentials.ours and credentials.claims.clip_id
-        marked_id = identity.marked.clip_id if identity.marked else None
-        contradiction = bool(ours_claimed and marked_id and str(marked_id) != ours_claimed)
-        return Signs(
-            readable=readable,
-            credentials=_credential_sign(credentials),
-            mark=self._mark_sign(mark, identity),
-            content=identity.content,
-            exact_file=exact_file,
-            bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
-            our_ingredient=credentials is not None
-            and credentials.state in (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
-            and not credentials.ours
-            and any(item.ours and not item.failures for item in credentials.ingredients),
-            contradiction=contradiction,
-            declares_synthetic=bool(declared and declared.says_ai),
-            claims_ai=bool(credentials and credentials.says_ai),
-            failed=self.failed,
-        )
-
-    def _mark_sign(self, mark: MarkEvidence | None, identity: Identity) -> MarkSign:
-        if mark is None:
-            return MarkSign.UNCHECKED if self.failed else MarkSign.ABSENT
-        if mark.state is MarkState.PRESENT:
-            return MarkSign.OURS if identity.marked else MarkSign.UNKNOWN
-        return MarkSign.BELOW if mark.state is MarkState.INCONCLUSIVE and mark.rho > 0 else MarkSign.ABSENT
-
-    def _conclude(self, row: Row, sha256: str, identity: Identity, *, included: bool) -> Verdict:
+        included: bool,
+    ) -> Verdict:
         clip_id = identity.record.clip_id if identity.record else None
         if row.verdict not in (
             VerdictName.OURS_INTACT,
@@ -335,6 +374,8 @@ class _Examination:
             notices=notices,
             evidence=tuple(self.evidence),
             segments=segments,
+            rules=rules,
+            clause_failed=broken,
             audit=AuditReference(seq=seq, included=included),
         )
 
@@ -344,25 +385,6 @@ class _Examination:
     def _fault(self, kind: str, reason: str) -> None:
         self.failed = True
         self._add(kind, "failed", {"reason": reason})
-
-
-def _credential_sign(found: Credentials | None) -> CredentialSign:
-    if found is None:
-        return CredentialSign.UNCHECKED
-    match found.state:
-        # A container that cannot carry credentials simply carries none.
-        case State.NO_MANIFEST | State.UNSUPPORTED:
-            return CredentialSign.NONE
-        case State.TRUSTED | State.TRUSTED_WITH_BAD_INGREDIENT:
-            return CredentialSign.OURS if found.ours else CredentialSign.TRUSTED
-        case State.EXPIRED_NO_TIMESTAMP:
-            return CredentialSign.OURS_EXPIRED if found.ours else CredentialSign.UNPROVEN
-        case State.VALID_UNKNOWN_SIGNER | State.REVOKED:
-            return CredentialSign.UNPROVEN
-        case State.TAMPERED | State.INVALID_MANIFEST:
-            return CredentialSign.BROKEN
-        case _:
-            return CredentialSign.UNCHECKED
 
 
 __all__ = ["AuditReference", "Depth", "Evidence", "Segment", "Verdict", "verify"]

@@ -140,6 +140,9 @@ def show_verdict(verdict: Verdict) -> None:
     for part in verdict.segments:
         owner = str(part.clip_id) if part.clip_id else "not ours"
         click.echo(f"  {part.start:6.1f}-{part.end:.1f} s  {owner} ({part.state})")
+    for law, clauses in verdict.rules.items():
+        for name, clause in clauses.items():
+            click.echo(f"  {law:<12} {name:<12} {clause['state']:<14} {clean(str(clause['title']))}")
     for notice in verdict.notices:
         click.echo(f"  notice       {notice}")
     click.echo(f"  audit record {verdict.audit.seq}")

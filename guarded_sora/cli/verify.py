@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from guarded_sora.cli.exit_status import of_verdict, worst
-from guarded_sora.cli.options import output_options, settings_from, state_options
+from guarded_sora.cli.exit_status import REFUSED, of_verdict, worst
+from guarded_sora.cli.options import laws, output_options, settings_from, state_options
 from guarded_sora.cli.output import open_sora, print_json, progress, show_verdict
 
 
@@ -20,11 +20,15 @@ from guarded_sora.cli.output import open_sora, print_json, progress, show_verdic
     show_default=True,
     help="credentials reads no pixels; provenance adds mark and fingerprint; full adds the detector.",
 )
+@click.option("--rules", default="", help="Laws to check clause by clause: eu,us-ca,cn,in,kr.")
+@click.option("--rubric", is_flag=True, help="Check the manifest against the conformance rubric.")
 @output_options
 @state_options
 def command(
     files: tuple[Path, ...],
     depth: str,
+    rules: str,
+    rubric: bool,
     as_json: bool,
     quiet: bool,
     home: Path | None,
@@ -33,15 +37,22 @@ def command(
     """Say of each of FILES what can be said: whose it is, whether it is whole, which seconds.
 
     Exit status: 0 ours_intact, signed_elsewhere, no_evidence; 1 ours_altered, tampered,
-    declared_synthetic, likely_synthetic, unreadable; 4 inconclusive; of several the worst.
+    declared_synthetic, likely_synthetic, unreadable, or a failed clause; 4 inconclusive; of several
+    the worst.
     """
     statuses = []
     with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
         for file in files:
-            verdict = sora.verify(file, depth=depth, progress=shown)  # type: ignore[arg-type]
+            verdict = sora.verify(
+                file,
+                depth=depth,  # type: ignore[arg-type]
+                laws=laws(rules),
+                rubric=rubric,
+                progress=shown,
+            )
             if as_json:
                 print_json(verdict.as_json())
             else:
                 show_verdict(verdict)
-            statuses.append(of_verdict(verdict.verdict.value))
+            statuses.append(REFUSED if verdict.clause_failed else of_verdict(verdict.verdict.value))
     return worst(statuses)
