@@ -317,11 +317,7 @@ def _record(content: ManifestContent) -> dict[str, Any]:
         "licence": _text(generator.licence),
         "weightsSha256": generator.weights_sha256,
         "dataDigest": generator.data_digest,
-        # Floats are written as text: a reader must see what we wrote, not its own rounding of it.
-        "settings": {
-            name: str(value) if isinstance(value, float) else value
-            for name, value in sorted(generator.settings.items())
-        },
+        "settings": _public_settings(generator.settings),
     }
     policy = content.policy
     data: dict[str, Any] = {
@@ -341,6 +337,19 @@ def _record(content: ManifestContent) -> dict[str, Any]:
         "detector": content.detector_url,
     }
     return {name: value for name, value in data.items() if value not in (None, [], {})}
+
+
+def _public_settings(settings: Mapping[str, str | int | float]) -> dict[str, str | int]:
+    """Settings that may be public; floats as text, so that a reader sees what we wrote and not its rounding.
+
+    Seeds stay private: with open weights, seed and settings, anybody could make the clip of a guessed prompt
+    again and compare, which the keyed commitment is there to prevent. So does any text about a prompt.
+    """
+    return {
+        name: value if isinstance(value, int) else _text(str(value))
+        for name, value in sorted(settings.items())
+        if not any(part in name.lower() for part in ("seed", "prompt", "noise"))
+    }
 
 
 def _created(label: str, data: dict[str, Any]) -> dict[str, Any]:

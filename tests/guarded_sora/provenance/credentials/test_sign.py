@@ -78,6 +78,15 @@ def test_a_generated_clip(ours: Chain) -> None:
     assert record["altered"] is False
 
 
+def test_nothing_public_helps_to_guess_the_prompt() -> None:
+    """With open weights, a seed would let anybody test a guessed prompt by making the clip again."""
+    settings = {"steps": 3, "seed": 77123, "Noise_Seed": 5, "negative_prompt": "blurry words", "prompt": "x"}
+    content = content_of(generator=Generator(name="sprites", version="1", settings=settings))
+    definition = build_definition(content, "video/mp4")
+    assert assertion(definition, RECORD_LABEL)["backend"]["settings"] == {"steps": 3}
+    assert "77123" not in str(definition) and "blurry" not in str(definition)
+
+
 def test_timespans_of_the_mark() -> None:
     binding = SoftBinding(value="gs1.aa", timespans=((0, 2000), (2000, 2500)))
     data = assertion(build_definition(content_of(soft_binding=binding), "video/mp4"), "c2pa.soft-binding")
