@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -23,7 +24,7 @@ _SET_STATE = "UPDATE tree_state SET size = {0}, ts = {0}, frontier = {0} WHERE i
 _INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Appended:
     """Where an event stands: ``seq`` counts from 0, ``leaf`` is its 32-byte leaf hash."""
 
@@ -52,6 +53,25 @@ def read_state(connection: Connection, *, lock: bool = False) -> State:
         raise LogCorrupt("The row tree_state.id=1 contradicts itself; the database was changed.") from error
 
 
+@dataclass(slots=True)
+class Tail:
+    """The leaves of the tile that is not full yet, kept between appends of one process.
+
+    They belong to exactly one right edge; any other edge means that somebody else wrote meanwhile.
+    """
+
+    edge: tuple[int, bytes] = (0, b"")
+    leaves: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """``places``: one an event, in order. ``refused``: index in the batch to what is wrong with it."""
+
+    places: list[Appended]
+    refused: dict[int, EntryInvalid]
+
+
 def write(
     connection: Connection,
     batch: Sequence[Prepared],
@@ -59,44 +79,41 @@ def write(
     now: int,
     vault: Vault,
     known_ids: bool,
-) -> list[Appended | EntryInvalid]:
-    """Write ``batch`` into the open, locked transaction; one result an event, in order.
+    tail: Tail,
+) -> Written:
+    """Write ``batch`` into the open, locked transaction.
 
     ``known_ids``: look up ids that stand in the log already and answer with where they stand. An id
-    that stands there for another event gives an ``EntryInvalid`` in its place, not a raise: the
-    others of the batch belong to other callers.
+    that stands there for another event is refused in the answer, not raised: the others of the batch
+    belong to other callers. When anything is refused the caller must roll back.
     """
     state = read_state(connection, lock=True)
     frontier, ts = state.frontier, max(now, state.ts)
-    start = frontier.size
+    start, edge = frontier.size, (frontier.size, frontier.to_bytes())
     found = _find(connection, batch) if known_ids else {}
     fresh: dict[bytes, tuple[int, Prepared]] = {}
     rows: list[tuple[Any, ...]] = []
     leaves: list[bytes] = []
-    closed: list[tree.ClosedTile] = []
-    results: list[Appended | EntryInvalid] = []
+    places: list[Appended] = []
+    refused: dict[int, EntryInvalid] = {}
+    moment = b',"ts":%d,"v":1}' % ts
+    seq = start
     for prepared in batch:
-        event = prepared.event
-        if prepared.id in found:
-            results.append(_again(found[prepared.id], prepared))
+        event, identity = prepared.event, prepared.id
+        if identity in found or identity in fresh:
+            answer = _again(found, fresh, prepared, leaves, start)
+            if isinstance(answer, Appended):
+                places.append(answer)
+            else:
+                refused[len(places) + len(refused)] = answer
             continue
-        if prepared.id in fresh:
-            seq, first = fresh[prepared.id]
-            results.append(
-                Appended(seq=seq, id=event.id, leaf=leaves[seq - start])
-                if first.head == prepared.head or first.event == event
-                else _reused(event.id)
-            )
-            continue
-        leaf = tree.leaf_hash(prepared.entry(ts))
-        seq = frontier.size
-        fresh[prepared.id] = (seq, prepared)
-        frontier.push(leaf, closed)
+        leaf = sha256(b"\x00" + prepared.head + moment).digest()
+        fresh[identity] = (seq, prepared)
         leaves.append(leaf)
         rows.append(
             (
                 seq,
-                prepared.id,
+                identity,
                 ts,
                 event.kind,
                 event.actor,
@@ -106,16 +123,25 @@ def write(
                 leaf,
             )
         )
-        results.append(Appended(seq=seq, id=event.id, leaf=leaf))
-    if not rows:
-        return results
+        places.append(Appended(seq, event.id, leaf))
+        seq += 1
+    if not rows or refused:
+        return Written(places, refused)
+    closed: list[tree.ClosedTile] = []
+    frontier.extend(leaves, closed)
     _insert(connection, rows)
+    known = tail.leaves if tail.edge == edge else None
     if closed:
-        _write_tiles(connection, closed, leaves, start)
-    vault.store(connection, list(fresh.values()), ts)
+        known = _write_tiles(connection, closed, leaves, start, known)
+    elif known is not None:
+        known = [*known, *leaves]
+    vault.store(connection, fresh.values(), ts)
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    connection.exec_driver_sql(_SET_STATE.format(mark), (frontier.size, ts, frontier.to_bytes()))
-    return results
+    after = (frontier.size, frontier.to_bytes())
+    connection.exec_driver_sql(_SET_STATE.format(mark), (after[0], ts, after[1]))
+    if known is not None:
+        tail.edge, tail.leaves = after, known
+    return Written(places, refused)
 
 
 def sign(connection: Connection, signer: Signer, now: int) -> Checkpoint:
@@ -149,10 +175,24 @@ def _find(connection: Connection, batch: Sequence[Prepared]) -> dict[bytes, Any]
     return found
 
 
-def _again(row: Any, prepared: Prepared) -> Appended | EntryInvalid:
-    if not same_event(row, prepared):
-        return _reused(prepared.event.id)
-    return Appended(seq=row.seq, id=prepared.event.id, leaf=bytes(row.leaf))
+def _again(
+    found: dict[bytes, Any],
+    fresh: dict[bytes, tuple[int, Prepared]],
+    prepared: Prepared,
+    leaves: Sequence[bytes],
+    start: int,
+) -> Appended | EntryInvalid:
+    """Where an event stands whose id was seen before, in the log or earlier in this batch."""
+    event = prepared.event
+    row = found.get(prepared.id)
+    if row is not None:
+        if not same_event(row, prepared):
+            return _reused(event.id)
+        return Appended(row.seq, event.id, bytes(row.leaf))
+    seq, first = fresh[prepared.id]
+    if first.head != prepared.head and first.event != event:
+        return _reused(event.id)
+    return Appended(seq, event.id, leaves[seq - start])
 
 
 def _reused(identity: str) -> EntryInvalid:
@@ -160,15 +200,28 @@ def _reused(identity: str) -> EntryInvalid:
 
 
 def _write_tiles(
-    connection: Connection, closed: Sequence[tree.ClosedTile], leaves: Sequence[bytes], start: int
-) -> None:
-    """Insert full tiles. Their hashes come from this batch, and from the tables where they began earlier."""
+    connection: Connection,
+    closed: Sequence[tree.ClosedTile],
+    leaves: Sequence[bytes],
+    start: int,
+    known: Sequence[bytes] | None,
+) -> Sequence[bytes]:
+    """Insert full tiles; returns the leaves of the tile that is open now.
+
+    Their hashes come from this batch, and where they began earlier from ``known`` or the tables.
+    """
     roots: dict[tuple[int, int], bytes] = {(tile.level, tile.idx): tile.root for tile in closed}
     rows = []
     for tile in closed:
         low, high = tile.idx << tree.TILE_HEIGHT, (tile.idx + 1) << tree.TILE_HEIGHT
         if tile.level == 0:
-            earlier = _column(connection, events.c.leaf, events.c.seq, low, min(high, start))
+            earlier: Sequence[bytes] = ()
+            if low < start:
+                earlier = (
+                    known
+                    if known is not None
+                    else _column(connection, events.c.leaf, events.c.seq, low, start)
+                )
             data = b"".join([*earlier, *leaves[max(low, start) - start : high - start]])
         else:
             below = tile.level - 1
@@ -179,6 +232,7 @@ def _write_tiles(
             raise LogCorrupt(f"Rows are missing below tiles.level={tile.level}, idx={tile.idx}.")
         rows.append({"level": tile.level, "idx": tile.idx, "root": tile.root, "data": data})
     connection.execute(insert(tiles), rows)
+    return leaves[len(leaves) - ((start + len(leaves)) & (tree.TILE_WIDTH - 1)) :]
 
 
 def _column(

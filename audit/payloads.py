@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -54,12 +54,12 @@ class Vault:
         """Go on with another payload key, after :meth:`rewrap` was committed."""
         self._wrapper = Vault(payload_key)._wrapper
 
-    def store(self, connection: Connection, written: Sequence[tuple[int, Prepared]], now: int) -> None:
+    def store(self, connection: Connection, written: Iterable[tuple[int, Prepared]], now: int) -> None:
         """Encrypt the payloads of events just written as ``(seq, prepared)``. Runs in their transaction."""
         rows: list[dict[str, Any]] = []
         keys: dict[str, tuple[bytes, AESGCM]] = {}
         for seq, prepared in written:
-            if prepared.event.payload is None or prepared.salt is None:
+            if prepared.salt is None or prepared.event.payload is None:
                 continue
             owner = prepared.owner()
             if owner not in keys:

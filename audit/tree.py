@@ -79,6 +79,21 @@ class Frontier:
                 closed.append(ClosedTile(height // TILE_HEIGHT - 1, self.size >> height, hashes[-1]))
         self.size += 1
 
+    def extend(self, leaves: Iterable[bytes], closed: list[ClosedTile]) -> None:
+        """:meth:`push` for many leaves."""
+        hashes, size, hash_of = self.hashes, self.size, sha256
+        for leaf in leaves:
+            rest, height = size, 0
+            while rest & 1:
+                leaf = hash_of(b"\x01" + hashes.pop() + leaf).digest()
+                rest >>= 1
+                height += 1
+                if not height % TILE_HEIGHT:
+                    closed.append(ClosedTile(height // TILE_HEIGHT - 1, size >> height, leaf))
+            hashes.append(leaf)
+            size += 1
+        self.size = size
+
     def root(self) -> bytes:
         if not self.hashes:
             return EMPTY_ROOT

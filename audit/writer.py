@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from guarded_sora.audit.append import Appended, read_state, sign, write
+from guarded_sora.audit.append import Appended, Tail, read_state, sign, write
 from guarded_sora.audit.checkpoint import Checkpoint, Signer
 from guarded_sora.audit.connections import corrupt_rows, writing
 from guarded_sora.audit.entry import Event, Prepared, prepare
-from guarded_sora.audit.errors import AuditError, EntryInvalid
+from guarded_sora.audit.errors import AuditError
 from guarded_sora.audit.payloads import Vault, commit
 
 GROUP = 1000
@@ -84,6 +84,7 @@ class Writer:
         self._waiting: deque[_Request] = deque()
         self._led = False
         self._signed_at = float("-inf")
+        self._tail = Tail()
 
     def append(self, events: Sequence[Event]) -> tuple[Appended, ...]:
         """Append in a transaction shared with whoever else waits. Raises as ``AuditLog.append``."""
@@ -197,20 +198,31 @@ class Writer:
     def _try(self, group: list[_Request], known_ids: bool) -> list[tuple[Appended, ...]] | None:
         """One attempt; None when requests had to be turned away and the rest must be tried again."""
         batch = [prepared for request in group for prepared in request.events]
-        refused = False
         answers: list[tuple[Appended, ...]] = []
         try:
             with writing(self._engine) as connection:
-                results = write(connection, batch, now=self._clock(), vault=self._vault, known_ids=known_ids)
+                written = write(
+                    connection,
+                    batch,
+                    now=self._clock(),
+                    vault=self._vault,
+                    known_ids=known_ids,
+                    tail=self._tail,
+                )
                 at = 0
                 for request in group:
-                    part = results[at : at + len(request.events)]
-                    at += len(request.events)
-                    wrong = next((item for item in part if isinstance(item, EntryInvalid)), None)
-                    if wrong is not None:
-                        request.error, request.done, refused = wrong, True, True
-                    answers.append(tuple(item for item in part if isinstance(item, Appended)))
-                if refused:
+                    until = at + len(request.events)
+                    if written.refused:
+                        wrong = next(
+                            (written.refused[item] for item in range(at, until) if item in written.refused),
+                            None,
+                        )
+                        if wrong is not None:
+                            request.error, request.done = wrong, True
+                    else:
+                        answers.append(tuple(written.places[at:until]))
+                    at = until
+                if written.refused:
                     raise _Refused
                 self._sign_when_due(connection)
         except _Refused:
@@ -220,12 +232,11 @@ class Writer:
     def write_now(
         self, connection: Connection, batch: tuple[Prepared, ...], now: int
     ) -> tuple[Appended, ...]:
-        done = []
-        for item in write(connection, batch, now=now, vault=self._vault, known_ids=True):
-            if isinstance(item, EntryInvalid):
-                raise item
-            done.append(item)
-        return tuple(done)
+        """Append inside an open transaction of :meth:`transaction`."""
+        written = write(connection, batch, now=now, vault=self._vault, known_ids=True, tail=self._tail)
+        for wrong in written.refused.values():
+            raise wrong
+        return tuple(written.places)
 
     def _sign_when_due(self, connection: Connection) -> None:
         if time.monotonic() - self._signed_at >= self._interval:

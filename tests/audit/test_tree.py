@@ -52,6 +52,18 @@ def test_frontier_closes_tiles_upwards():
     assert frontier.hashes[0] == closed[-1].root
 
 
+@pytest.mark.parametrize("start", [0, 1, 255, 256, 700])
+def test_many_leaves_at_once_are_the_same_as_one_by_one(start):
+    one, many = tree.Frontier(), tree.Frontier()
+    closed_one, closed_many = [], []
+    leaves = leaves_of(66_000 if start == 0 else start + 600)
+    for leaf in leaves:
+        one.push(leaf, closed_one)
+    many.extend(leaves[:start], closed_many)
+    many.extend(leaves[start:], closed_many)
+    assert (many.size, many.hashes, closed_many) == (one.size, one.hashes, closed_one)
+
+
 def test_frontier_refuses_what_does_not_fit():
     with pytest.raises(ValueError):
         tree.Frontier.from_bytes(3, bytes(32))
