@@ -18,10 +18,8 @@ _OBLIGATION = "label:"
 
 def laws_for(decision: Decision, profile: Iterable[str]) -> tuple[str, ...]:
     """The laws whose labels the decision obliges to and the profile asks for."""
-    obliged = (
-        item.removeprefix(_OBLIGATION) for item in decision.obligations if item.startswith(_OBLIGATION)
-    )
-    return tuple(dict.fromkeys((*profile, *(item.removeprefix(_OBLIGATION) for item in wanted))))
+    obliged = sorted(item for item in decision.obligations if item.startswith(_OBLIGATION))
+    return tuple(dict.fromkeys((*profile, *(item.removeprefix(_OBLIGATION) for item in obliged))))
 
 
 def plan_for(laws: Iterable[str], kind: Kind) -> LabelPlan:
