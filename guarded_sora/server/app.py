@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from guarded_sora import version
 from guarded_sora.audit.errors import AuditError
+from guarded_sora.console import mount
+from guarded_sora.console.render import problem_page, wants_page
 from guarded_sora.errors import GuardedSoraError, MediaError, UsageError
 from guarded_sora.server import moderations, operations, transparency, verify, videos
 from guarded_sora.server.bounds import App, BodyBounds, Message, Receive, Send
@@ -63,37 +65,29 @@ def create_app(services: Services, options: ServerOptions | None = None) -> Fast
     app.state.server = server
     for routes in (videos, moderations, verify, transparency, operations):
         app.include_router(routes.router)
-    _pages(app)
+    mount(app)
     _errors(app)
     app.add_middleware(BodyBounds, options=server.options)
     app.add_middleware(Observed, server=server)
     return app
 
 
-def _pages(app: FastAPI) -> None:
-    # Late, and only here: the API works without the pages' templates.
-    from guarded_sora.console import mount
-
-    mount(app)
-
-
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     def problem(request: Request, error: Problem) -> Any:
-        return answer(request.url.path, error)
+        return _respond(request, error)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Any:
         # The values themselves are not repeated: they are a client's.
         where = [".".join(str(part) for part in item["loc"][1:]) for item in error.errors()]
         message = f"These values are not of the form this needs: {', '.join(where[:8])}."
-        return answer(
-            request.url.path, Problem(422, message, code="invalid_value", param=where[0] if where else None)
-        )
+        param = where[0] if where else None
+        return _respond(request, Problem(422, message, code="invalid_value", param=param))
 
     @app.exception_handler(HTTPException)
     def plain(request: Request, error: HTTPException) -> Any:
-        response = answer(request.url.path, Problem(error.status_code, code=f"http_{error.status_code}"))
+        response = _respond(request, Problem(error.status_code, code=f"http_{error.status_code}"))
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response
@@ -101,15 +95,22 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(GuardedSoraError)
     def ours(request: Request, error: GuardedSoraError) -> Any:
         status = 400 if isinstance(error, UsageError | MediaError) else 503
-        return answer(request.url.path, Problem(status, str(error), code=error.code))
+        return _respond(request, Problem(status, str(error), code=error.code))
 
     @app.exception_handler(AuditError)
     def audit(request: Request, error: AuditError) -> Any:
-        return answer(request.url.path, Problem(503, str(error), code=error.code))
+        return _respond(request, Problem(503, str(error), code=error.code))
 
     @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        return answer(request.url.path, Problem(500, code="internal"))
+    def unexpected(request: Request, error: Exception) -> Any:
+        return _respond(request, Problem(500, code="internal"))
+
+
+def _respond(request: Request, problem: Problem) -> Response:
+    """A problem as the reader at this address expects it: a page, or a document."""
+    if wants_page(request):
+        return problem_page(request, problem.status, problem.message)
+    return answer(request.url.path, problem)
 
 
 class Observed:

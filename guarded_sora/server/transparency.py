@@ -15,6 +15,7 @@ from fastapi.responses import PlainTextResponse, Response
 from sqlalchemy import select
 
 from guarded_sora.audit.connections import reading
+from guarded_sora.audit.entry import from_row
 from guarded_sora.audit.errors import NotFound
 from guarded_sora.audit.tables import events
 from guarded_sora.audit.tiles import TileCache, TileReader
@@ -53,9 +54,9 @@ def entries(place: Annotated[str, Path(max_length=64)], server: Here, principal:
     tile, width = _parse(place)
     _require(server, 0, tile, width)
     low = tile * WIDTH
-    query = select(events.c.entry).where(events.c.seq.between(low, low + width - 1)).order_by(events.c.seq)
+    query = select(events).where(events.c.seq.between(low, low + width - 1)).order_by(events.c.seq)
     with reading(server.services.engine) as connection:
-        rows = [bytes(entry) for (entry,) in connection.execute(query)]
+        rows = [from_row(row).canonical for row in connection.execute(query)]
     if len(rows) != width:
         raise Problem(404, "These entries are no longer kept.", code="pruned")
     return _bytes(b"".join(struct.pack(">H", len(row)) + row for row in rows))
