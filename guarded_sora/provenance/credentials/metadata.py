@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,16 +95,6 @@ def first_label(producer: str, produce_id: str, *, reserved: str = "") -> Aigc:
         propagate_id=produce_id,
         reserved_code2=reserved,
     )
-
-
-def container_tags(laws: Iterable[str], *, producer: str, produce_id: str) -> dict[str, str]:
-    """The tags that ``laws`` (ids as in profiles) ask for, written when the film is encoded, before signing.
-
-    FFmpeg keeps custom keys in MP4 and MOV only with ``movflags=use_metadata_tags``, and drops them silently
-    without. Raises ``MediaError`` when ``producer`` or ``produce_id`` hold characters that the standard
-    forbids.
-    """
-    return {AIGC_KEY: first_label(producer, produce_id).to_json()} if "cn" in set(laws) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from guarded_sora.provenance.credentials.manifest import IPTC
 from guarded_sora.provenance.credentials.metadata import (
     XMP_UUID,
     Aigc,
-    container_tags,
     first_label,
     read_declared,
 )
@@ -70,14 +69,6 @@ def test_the_wrapped_form_is_read_too(tmp_path: Path) -> None:
 def test_broken_labels_say_nothing(tmp_path: Path, value: str) -> None:
     found = read_declared(tagged(tmp_path / "a.mp4", value))
     assert found.aigc is None and found.says_ai is None
-
-
-def test_tags_by_profile() -> None:
-    assert container_tags(["eu", "us-ca", "in", "kr"], producer="p", produce_id="i") == {}
-    tags = container_tags(["eu", "cn"], producer="p", produce_id="gs1:0a1b2c3d:00112233ff")
-    assert list(tags) == ["AIGC"] and json.loads(tags["AIGC"])["ProduceID"] == "gs1:0a1b2c3d:00112233ff"
-    with pytest.raises(MediaError, match="ContentProducer"):
-        container_tags(["cn"], producer="two words", produce_id="i")
 
 
 def test_what_the_standard_forbids() -> None:
