@@ -83,6 +83,10 @@ def _release_film(services: Services, case: Case, output: Path | None) -> Releas
         raise UsageError(f"The film of case {case.case_id} is not held any more.")
     if not held.is_file() or sha256_file(held) != record.file_sha256:
         raise MediaError(f"{held} is gone or was changed while it waited; it cannot be released.")
+    if services.grants.notices(clip_id):
+        raise UsageError(
+            f"A consent that the film of case {case.case_id} rests on was withdrawn; it cannot be released."
+        )
     sheet = held.with_name(f"{held.stem}.contact-sheet.png")
     target = output or services.settings.clips / f"{str(clip_id).replace(':', '-')}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)

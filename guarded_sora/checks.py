@@ -10,6 +10,7 @@ from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, Finding
 from guarded_sora.policies.text.check import PromptCheck
 from guarded_sora.stages import CheckSummary
+from guarded_sora.store.grants import Scope
 
 
 def check_prompt(passage: Passage, text: str) -> None:
@@ -22,21 +23,29 @@ def check_prompt(passage: Passage, text: str) -> None:
             seen, run = _run_prompt_check(passage, check, text)
             findings += seen
             checks.append(run)
-    passage.note(findings, checks)
+    for run in passage.consents.runs:
+        checks.append(passage.runner.record(run))
+    passage.note(passage.consents.cover(findings, "generate"), checks)
 
 
-def check_frames(passage: Passage, batches: Iterable[FrameBatch], *, stage: str) -> None:
+def check_frames(
+    passage: Passage, batches: Iterable[FrameBatch], *, stage: str, scope: Scope = "generate"
+) -> None:
     """Run every frame check on all ``batches`` (a re-iterable), as one stage."""
     passage.progress.stage(stage)
     with passage.runner.here(stage):
-        findings, checks = inspect_frames(passage, batches, passage.services.frame_checks)
+        findings, checks = inspect_frames(passage, batches, passage.services.frame_checks, scope=scope)
     passage.note(findings, checks)
 
 
 def inspect_frames(
-    passage: Passage, batches: Iterable[FrameBatch], frame_checks: Sequence[FrameCheck]
+    passage: Passage,
+    batches: Iterable[FrameBatch],
+    frame_checks: Sequence[FrameCheck],
+    *,
+    scope: Scope = "generate",
 ) -> tuple[list[Finding], list[CheckRun]]:
-    """What the frame checks see, and how each of them went."""
+    """What the frame checks see, as far as no consent covers ``scope``, and how each of them went."""
     findings: list[Finding] = []
     checks: list[CheckRun] = []
     for check in frame_checks:
@@ -56,7 +65,7 @@ def inspect_frames(
         )
         findings += outcome.value.findings if outcome.value else ()
         checks.append(outcome.run)
-    return findings, checks
+    return passage.consents.cover(findings, scope), checks
 
 
 def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[Sequence[Finding], CheckRun]:

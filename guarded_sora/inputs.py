@@ -53,7 +53,7 @@ def read_inputs(passage: Passage, request: PromptRequest) -> Inputs:
         return Inputs(image=image, ingredients=(_ingredient(passage, request.image, "image prompt"),))
     if request.video is not None:
         stream = FrameStream(request.video, passage.services.worker, max_short_side=720)
-        check_frames(passage, stream, stage="video_prompt_checks")
+        check_frames(passage, stream, stage="video_prompt_checks", scope="edit")
         passage.progress.stage("read_video_prompt")
         with passage.runner.here("read_video_prompt"):
             frames = [frame for batch in stream for frame in batch.frames]

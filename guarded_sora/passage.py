@@ -13,6 +13,7 @@ from typing import Any
 
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
+from guarded_sora.consent import Consents, read_consents
 from guarded_sora.errors import GuardedSoraError, StageFailed, StoreError
 from guarded_sora.policies.finding import CheckRun, Decision, Finding, RequestContext
 from guarded_sora.progress import Progress
@@ -50,6 +51,21 @@ class Passage:
         self.findings: tuple[Finding, ...] = ()
         self.checks: tuple[CheckRun, ...] = ()
         self._folder: Path | None = None
+        self._consents: Consents | None = None
+
+    @property
+    def consents(self) -> Consents:
+        """The live consents among the request's tokens, read once.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        if self._consents is None:
+            services = self.services
+            self._consents = read_consents(
+                services.registry_keys, services.grants, services.keys.issuer, self.context, self.actor
+            )
+        return self._consents
 
     # -- the log
 

@@ -13,6 +13,7 @@ from guarded_sora.audit.cases import CaseBook
 from guarded_sora.audit.log import AuditLog
 from guarded_sora.database import log_in_use, open_engine
 from guarded_sora.detectors.check import FrameCheck, default_frame_checks
+from guarded_sora.detectors.errors import DetectorError
 from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
 from guarded_sora.keys import KeyRing, open_keys
@@ -23,13 +24,14 @@ from guarded_sora.policies.finding import Decision
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.rewrite import Rewrite, rewrite_prompt
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
+from guarded_sora.policies.text.protected import ProtectedNamesCheck
 from guarded_sora.provenance.credentials.signer import FileKeySigner, Signer
 from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
 from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
 from guarded_sora.settings import Settings
-from guarded_sora.store import ClipStore
+from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
 from guarded_sora.worker import Worker
 
 
@@ -48,6 +50,9 @@ class Services:
     log: AuditLog
     cases: CaseBook
     store: ClipStore
+    registry_keys: RegistryKeys
+    registry: Registry
+    grants: GrantBook
     policy: PolicyEngine
     prompt_checks: tuple[PromptCheck, ...]
     frame_checks: tuple[FrameCheck, ...]
@@ -89,6 +94,8 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
         pack = load_pack(settings.pack)
+        registry_keys = RegistryKeys(keys.commitment_key)
+        registry = Registry(engine, registry_keys)
         key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
 
         def mark_at(psnr: float) -> Watermark:
@@ -101,12 +108,19 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             log=log,
             cases=CaseBook(log),
             store=ClipStore(engine, issuer=keys.issuer),
+            registry_keys=registry_keys,
+            registry=registry,
+            grants=GrantBook(engine, registry_keys),
             policy=PolicyEngine(pack),
             prompt_checks=(
                 *default_prompt_checks(pack),
+                ProtectedNamesCheck(registry),
                 *load_plugins("prompt_checks", settings.prompt_checks),
             ),
-            frame_checks=(*default_frame_checks(), *load_plugins("detectors", settings.detectors)),
+            frame_checks=(
+                *default_frame_checks(gallery=registry, works=registry, cards=settings.detector_cards),
+                *load_plugins("detectors", settings.detectors),
+            ),
             mark=mark_at(settings.mark_psnr),
             mark_at=mark_at,
             signer=FileKeySigner(chain_pem=keys.chain_pem, key_pem=keys.chain_key_pem),
@@ -115,7 +129,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
-    except PolicyError as error:
+    except (PolicyError, DetectorError) as error:
         engine.dispose()
         raise UsageError(str(error)) from error
     except BaseException:

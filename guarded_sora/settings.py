@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     encode_crf: int = Field(default=18, ge=0, le=40)
     preview: bool = True
     detectors: tuple[str, ...] = ()
+    detector_cards: tuple[Path, ...] = ()
     prompt_checks: tuple[str, ...] = ()
     deadlines: Deadlines = Field(default_factory=Deadlines)
 

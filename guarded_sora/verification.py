@@ -27,7 +27,7 @@ from guarded_sora.services import Services
 from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
-from guarded_sora.verdicts import Row, VerdictName, judge
+from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -270,6 +270,9 @@ class _Examination:
         identity = outcome.value
         if identity.record is not None and identity.record.state is ClipState.WITHDRAWN:
             self.notices.append("withdrawn")
+        if identity.marked is not None and identity.content is ContentSign.NONE:
+            # Cropped or turned: the mark holds, but the picture cannot be laid over ours.
+            self.notices.append("content_not_confirmed")
         self._add("fingerprint", identity.content.value, identity.detail())
         return identity
 

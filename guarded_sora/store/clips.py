@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from guarded_sora.detectors.fingerprint import SecondHash, hamming
 from guarded_sora.errors import StoreError
 from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, near
 from guarded_sora.store.tables import clips, fingerprint_bands, fingerprints, manifests
 
-SEARCH_RADIUS = 31  # bits of 256; the distance within which the band index is exact
-_BANDS = 16
 _DRAWS = 16  # a collision among 2**40 ids is rare; sixteen in a row mean a broken random source
 
 
@@ -171,15 +170,9 @@ class ClipStore:
 
     def resembling(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[FingerprintHit, ...]:
         """Every stored second within ``within`` bits (at most 31) of ``bits``, nearest first."""
-        if within > SEARCH_RADIUS:
-            raise ValueError(f"the band index is exact up to {SEARCH_RADIUS} bits, not {within}")
-        near = [
-            and_(fingerprint_bands.c.band == band, fingerprint_bands.c.value.in_(_near_values(value)))
-            for band, value in enumerate(_band_values(bits))
-        ]
         query = select(
             fingerprint_bands.c.clip_id, fingerprint_bands.c.position, fingerprint_bands.c.bits
-        ).where(or_(*near))
+        ).where(near(fingerprint_bands, bits, within=within))
         with self._engine.connect() as connection:
             rows = connection.execute(query.distinct()).all()
         hits = (
@@ -231,22 +224,11 @@ def _insert_fingerprint(connection: Connection, clip_id: ClipId, fingerprint: Se
     connection.execute(
         insert(fingerprint_bands),
         [
-            {"band": band, "value": value, "clip_id": key, "position": position, "bits": hashed.bits}
+            row
             for position, hashed in enumerate(fingerprint)
-            for band, value in enumerate(_band_values(hashed.bits))
+            for row in band_rows(hashed.bits, clip_id=key, position=position)
         ],
     )
-
-
-def _band_values(bits: bytes) -> Iterable[int]:
-    if len(bits) != 2 * _BANDS:
-        raise ValueError(f"a fingerprint has {2 * _BANDS} bytes, not {len(bits)}")
-    return [int.from_bytes(bits[2 * band : 2 * band + 2], "big") for band in range(_BANDS)]
-
-
-def _near_values(value: int) -> list[int]:
-    """``value`` and the sixteen values one bit away."""
-    return [value, *(value ^ (1 << bit) for bit in range(16))]
 
 
 def _refused(error: SQLAlchemyError) -> StoreError:
