@@ -24,7 +24,7 @@ from guarded_sora.provenance.watermark.tile import (
     band,
     data_layout,
     known_bits,
-    rings,
+    ring_medians,
     word_bits,
     word_of,
 )
@@ -85,13 +85,6 @@ def shift_of(spectrum: NDArray[np.complex64], pilots: PilotLayout) -> tuple[Shif
     return (float(offsets[best, 0]), float(offsets[best, 1])), float(coherence[best])
 
 
-def coherence_at(spectrum: NDArray[np.complex64], pilots: PilotLayout, shift: Shift) -> float:
-    """Coherence of the pilots for a given ``shift``, -1 to 1."""
-    turned = _unit(spectrum[pilots.bins]) * np.exp(-1j * pilots.phases)
-    ramp = np.exp(2j * np.pi * (pilots.frequencies @ np.array(shift)))
-    return float(np.mean((turned * ramp).real))
-
-
 def dimensions(parts: Parts, pilots: PilotLayout, shift: Shift) -> Dimensions:
     """Data dimensions, weighted by how far pilots near them in frequency can be trusted."""
     rows, columns, radius = band()
@@ -100,7 +93,7 @@ def dimensions(parts: Parts, pilots: PilotLayout, shift: Shift) -> Dimensions:
     total = np.sum(list(parts.values()), axis=0) * ramp
     # A few bins carry railings, bars and letters: they are limited to what is usual in their ring.
     size = np.abs(total)
-    level = np.maximum(np.maximum(_ring_medians(size), 1e-12), size)
+    level = np.maximum(np.maximum(ring_medians(size), 1e-12), size)
 
     aligned = np.cos(np.angle(total[pilots.bins]) - pilots.phases)
     offset = radius[pilots.bins] - 0.1
@@ -172,13 +165,6 @@ def _reading(
         pilot=pilot,
         bit_errors=float(np.mean(products <= 0)),
     )
-
-
-def _ring_medians(sizes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(K,): for each bin the median size in its ring."""
-    ring = rings()
-    medians = np.array([np.median(sizes[ring == index]) for index in range(int(ring.max()) + 1)])
-    return np.asarray(medians[ring], dtype=np.float64)
 
 
 def _unit(values: NDArray[np.complex64]) -> NDArray[np.complex64]:

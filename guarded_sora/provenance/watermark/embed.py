@@ -5,27 +5,28 @@ Legend: T frames, H height, W width.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, UsageError
 from guarded_sora.provenance.payload import MarkPayload
+from guarded_sora.provenance.watermark.informed import SAMPLES, gains
 from guarded_sora.provenance.watermark.keys import DATA_CLASSES, MarkKey
 from guarded_sora.provenance.watermark.mask import (
-    PATTERN_ONE,
     add_to_rgb,
     delta,
     fixed_point,
     luma_of,
+    pattern,
     strength,
     visibility,
 )
-from guarded_sora.provenance.watermark.receive import MIN_SIDE
-from guarded_sora.provenance.watermark.tile import CANONICAL_LINES, CODE, TILE, synthesize, word_bits
+from guarded_sora.provenance.watermark.receive import MIN_SIDE, working_luma
+from guarded_sora.provenance.watermark.tile import CODE, synthesize, word_bits
 
 SEGMENT_SECONDS = 8.0
 """Seconds after which the data key changes. Shorter segments cost a codec more and a reader some pooling."""
@@ -36,18 +37,8 @@ def class_at(seconds: float, first: int) -> int:
     return (first + int(max(seconds, 0.0) // SEGMENT_SECONDS)) % DATA_CLASSES
 
 
-def pattern(tile: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.int16]:
-    """int16 (H, W): ``tile`` repeated over a picture of ``shape``, in units of 1 / ``PATTERN_ONE``."""
-    height, width = shape
-    factor = CANONICAL_LINES / min(height, width)
-    # Repeated by hand with a margin: warpAffine's BORDER_WRAP is right only near the tile (OpenCV 5.0).
-    rows = int(np.ceil(height * factor / TILE)) + 2
-    columns = int(np.ceil(width * factor / TILE)) + 2
-    repeated = np.tile((tile * PATTERN_ONE).astype(np.float32), (rows, columns))
-    offset = (factor - 1) / 2 + TILE
-    matrix = np.array([[factor, 0, offset], [0, factor, offset]], dtype=np.float64)
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.rint(cv2.warpAffine(repeated, matrix, (width, height), flags=flags)).astype(np.int16)
+_AHEAD_FRAMES = 8
+_AHEAD_BYTES = 64 * 2**20
 
 
 class Embedder:
@@ -62,12 +53,26 @@ class Embedder:
         self._cache: tuple[int, tuple[int, int], NDArray[np.int16]] | None = None
 
     def run(self, frames: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """Marked copies of the batches."""
-        for batch in frames:
+        """Marked copies of the batches. Looks ahead at most a second, 8 frames or 64 MB."""
+        ahead = _Lookahead(frames)
+        while (batch := ahead.next()) is not None:
             marked = np.empty_like(batch.frames)
             for index, (frame, time) in enumerate(zip(batch.frames, batch.times, strict=True)):
-                marked[index] = self.mark(frame, float(time))
+                seconds = float(time)
+                data_class = class_at(seconds, self._first)
+                if self._cache is None or self._cache[:2] != (data_class, frame.shape[:2]):
+                    self._adapt(data_class, ahead.samples(batch, index))
+                marked[index] = self.mark(frame, seconds)
             yield FrameBatch(frames=marked, times=batch.times, fps=batch.fps)
+
+    def _adapt(self, data_class: int, samples: list[NDArray[np.uint8]]) -> None:
+        """Prepare the pattern of a segment for what its first second shows."""
+        shape = (samples[0].shape[0], samples[0].shape[1])
+        _check(shape)
+        lumas = [working_luma(frame) for frame in samples]
+        driven = gains(self._key, data_class, self._coded, lumas, self._psnr)
+        tile = synthesize(self._key, data_class, self._coded, driven)
+        self._cache = (data_class, shape, pattern(tile, shape))
 
     def mark(self, frame: NDArray[np.uint8], seconds: float) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): one frame with the mark. Raises ``ProvenanceError`` below 48 pixels a side."""
@@ -76,8 +81,7 @@ class Embedder:
     def levels(self, luma: NDArray[np.uint8], seconds: float) -> NDArray[np.int16]:
         """int16 (H, W): what to add to the luma of the frame at ``seconds``."""
         height, width = luma.shape
-        if min(height, width) < MIN_SIDE:
-            raise ProvenanceError(f"A film must be at least {MIN_SIDE} pixels a side to carry the mark.")
+        _check((height, width))
         mask = visibility(luma)
         levels = fixed_point(mask, strength(mask, self._psnr), (height, width))
         return delta(levels, self._pattern(class_at(seconds, self._first), (height, width)))
@@ -87,3 +91,54 @@ class Embedder:
             tile = synthesize(self._key, data_class, self._coded)
             self._cache = (data_class, shape, pattern(tile, shape))
         return self._cache[2]
+
+
+class _Lookahead:
+    """Batches one by one, with a look at the frames that follow."""
+
+    def __init__(self, frames: Iterable[FrameBatch]) -> None:
+        self._source = iter(frames)
+        self._waiting: deque[FrameBatch] = deque()
+
+    def next(self) -> FrameBatch | None:
+        """The next batch, or None after the last."""
+        if self._waiting:
+            return self._waiting.popleft()
+        return next(self._source, None)
+
+    def samples(self, batch: FrameBatch, index: int) -> list[NDArray[np.uint8]]:
+        """A few frames of the second that begins at frame ``index`` of ``batch``, which is first."""
+        start = float(batch.times[index])
+        shape = batch.frames.shape[1:]
+        found = [
+            frame
+            for frame, time in zip(batch.frames[index:], batch.times[index:], strict=True)
+            if float(time) - start < 1.0
+        ]
+        limit = max(1, min(_AHEAD_FRAMES, _AHEAD_BYTES // max(batch.frames[index].nbytes, 1)))
+        for waiting in self._waiting:
+            found += self._fitting(waiting, start, shape)
+        while len(found) < limit:
+            following = next(self._source, None)
+            if following is None:
+                break
+            self._waiting.append(following)
+            more = self._fitting(following, start, shape)
+            found += more
+            if len(following) and not more:
+                break
+        chosen = np.unique(np.linspace(0, min(len(found), limit) - 1, SAMPLES).round().astype(int))
+        return [found[place] for place in chosen]
+
+    @staticmethod
+    def _fitting(batch: FrameBatch, start: float, shape: tuple[int, ...]) -> list[NDArray[np.uint8]]:
+        if batch.frames.shape[1:] != shape:
+            return []
+        return [
+            frame for frame, time in zip(batch.frames, batch.times, strict=True) if float(time) - start < 1.0
+        ]
+
+
+def _check(shape: tuple[int, int]) -> None:
+    if min(shape) < MIN_SIDE:
+        raise ProvenanceError(f"A film must be at least {MIN_SIDE} pixels a side to carry the mark.")

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from guarded_sora.provenance.watermark.tile import CANONICAL_LINES, TILE
+
 PATTERN_ONE = 32
 """Fixed-point unit of a pattern of standard deviation 1 (int16)."""
 
@@ -46,6 +48,20 @@ def fixed_point(mask: NDArray[np.float32], factor: float, shape: tuple[int, int]
     """int16 (H, W): the mask in grey levels times ``MASK_ONE``, at full size."""
     levels = np.clip(mask * (factor * MASK_ONE), 0, 4000).astype(np.int16)
     return np.asarray(cv2.resize(levels, shape[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.int16)
+
+
+def pattern(tile: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.int16]:
+    """int16 (H, W): ``tile`` repeated over a picture of ``shape``, in units of 1 / ``PATTERN_ONE``."""
+    height, width = shape
+    factor = CANONICAL_LINES / min(height, width)
+    # Repeated by hand with a margin: warpAffine's BORDER_WRAP is right only near the tile (OpenCV 5.0).
+    rows = int(np.ceil(height * factor / TILE)) + 2
+    columns = int(np.ceil(width * factor / TILE)) + 2
+    repeated = np.tile((tile * PATTERN_ONE).astype(np.float32), (rows, columns))
+    offset = (factor - 1) / 2 + TILE
+    matrix = np.array([[factor, 0, offset], [0, factor, offset]], dtype=np.float64)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.rint(cv2.warpAffine(repeated, matrix, (width, height), flags=flags)).astype(np.int16)
 
 
 def delta(mask: NDArray[np.int16], pattern: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -15,39 +15,51 @@ from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.provenance.payload import MarkPayload
-from guarded_sora.provenance.watermark.bound import LOG10
+from guarded_sora.provenance.watermark.bound import LOG10, log_tail_bound
 from guarded_sora.provenance.watermark.contract import Geometry, MarkEvidence, MarkSegment, MarkState
 from guarded_sora.provenance.watermark.decode import (
     WORDS_LOG2,
+    Parts,
     Reading,
     Shift,
-    coherence_at,
     dimensions,
     read_known,
     read_word,
     shift_of,
 )
-from guarded_sora.provenance.watermark.embed import SEGMENT_SECONDS
+from guarded_sora.provenance.watermark.geometry import candidates
 from guarded_sora.provenance.watermark.keys import DATA_CLASSES, MarkKey
 from guarded_sora.provenance.watermark.receive import fold
 from guarded_sora.provenance.watermark.slots import SLOT_SECONDS, Piece, pieces
-from guarded_sora.provenance.watermark.tile import CODE, PilotLayout, data_layout, pilot_layout, word_bits
+from guarded_sora.provenance.watermark.tile import (
+    CODE,
+    PilotLayout,
+    data_layout,
+    pilot_layout,
+    word_bits,
+)
 from guarded_sora.provenance.watermark.timeline import joined, label, scores, segments_of
+from guarded_sora.provenance.watermark.windows import View, apart, schedules, search_ranges, windows
 
 ACCEPT_LOG10 = -9.0
 """A mark is present only at or below this, over everything that was tried."""
 
 _TRACE_LOG10 = -3.0
-_WINDOWS = ((4.0, 2.0), (2.0, 1.0))
+_CLEAR_PILOT = 0.62
+_TRACE_PILOT = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """A reading and where it was made. ``words_log2``: how many words the question was over."""
+    """A reading and where it was made: the geometry, and the slots ``span`` of its piece.
+
+    ``words_log2``: how many words the question was over.
+    """
 
     reading: Reading
     geometry: Geometry
     words_log2: float
+    span: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -75,29 +87,6 @@ def _cost(found: Found) -> float:
     return found.reading.log_p + found.words_log2 * math.log(2.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class View:
-    """A piece seen in one geometry: bins of every slot (S, K), and their running sums."""
-
-    geometry: Geometry
-    spectra: NDArray[np.complex64]
-    filled: NDArray[np.bool_]
-    sums: NDArray[np.complex128]
-
-    @classmethod
-    def of(cls, piece: Piece, geometry: Geometry) -> View:
-        bins = [None if plane is None else fold(plane, geometry) for plane in piece.planes]
-        size = next(len(row) for row in bins if row is not None)
-        spectra = np.stack([np.zeros(size, np.complex64) if row is None else row for row in bins])
-        sums = np.concatenate([np.zeros((1, size)), np.cumsum(spectra, axis=0, dtype=np.complex128)])
-        filled = np.array([row is not None for row in bins])
-        return cls(geometry=geometry, spectra=spectra, filled=filled, sums=sums)
-
-    def between(self, first: int, last: int) -> NDArray[np.complex64]:
-        """Bins (K,) of slots ``first`` to ``last`` - 1."""
-        return np.asarray(self.sums[last] - self.sums[first], dtype=np.complex64)
-
-
 class Reader:
     """Reads films with a set of keys."""
 
@@ -120,53 +109,117 @@ class Reader:
         views: list[tuple[Found, View]] = []
         for keys in self._groups:
             pilots = pilot_layout(keys[0])
-            for view, shifts in self._views(piece, pilots, tally):
-                for found in self._read_view(view, shifts, keys, pilots, tally, hint):
+            for geometry in (Geometry(), Geometry(flip=True)):
+                view = View.of(piece, geometry)
+                for found in self._read_view(view, True, keys, pilots, tally, hint):
                     tally.add(found)
                     views.append((found, view))
+            open_slots = self._uncovered(piece, views, tally)
+            for first, last in search_ranges(open_slots):
+                for view in self._searched(piece, first, last, keys, pilots, tally, hint):
+                    for found in self._read_view(view, False, keys, pilots, tally, hint):
+                        tally.add(found)
+                        views.append((found, view))
         tally.segments += self._timeline(piece, views, tally)
 
-    def _views(self, piece: Piece, pilots: PilotLayout, tally: Tally) -> Iterator[tuple[View, list[Shift]]]:
-        for geometry in (Geometry(), Geometry(flip=True)):
-            view = View.of(piece, geometry)
-            total = view.between(0, len(view.spectra))
-            shift, peak = shift_of(total, pilots)
-            tally.pilot = max(tally.pilot, peak, coherence_at(total, pilots, (0.0, 0.0)))
-            yield view, [(0.0, 0.0), shift]
+    def _uncovered(
+        self, piece: Piece, views: Sequence[tuple[Found, View]], tally: Tally
+    ) -> NDArray[np.bool_]:
+        """(S,): slots in which no accepted mark was found yet."""
+        missing = np.ones(len(piece.planes), dtype=bool)
+        for segment in self._timeline(piece, views, tally):
+            if segment.state is MarkState.PRESENT:
+                first = round((segment.start - piece.start) / SLOT_SECONDS)
+                missing[first : math.ceil((segment.end - piece.start) / SLOT_SECONDS - 1e-6)] = False
+        return missing
+
+    def _searched(
+        self,
+        piece: Piece,
+        first: int,
+        last: int,
+        keys: Sequence[MarkKey],
+        pilots: PilotLayout,
+        tally: Tally,
+        hint: Sequence[MarkPayload],
+    ) -> Iterator[View]:
+        """Views in geometries found by the pilots, where these or a word promise something."""
+        planes = [plane for plane in piece.planes[first:last] if plane is not None]
+        if not planes:
+            return
+        total = np.asarray(np.sum(planes, axis=0), dtype=np.float32)
+        for candidate in candidates(total, keys[0]):
+            tally.pilot = max(tally.pilot, candidate.peak)
+            spectrum = fold(total, candidate.geometry)
+            shift, _ = shift_of(spectrum, pilots)
+            found = list(
+                self._read_parts(
+                    {0: spectrum}, [shift], candidate.geometry, (first, last), keys, pilots, tally, hint
+                )
+            )
+            for item in found:
+                tally.add(item)
+            promising = any(tally.log10_p(item) < _TRACE_LOG10 for item in found)
+            if promising or candidate.peak >= _CLEAR_PILOT:
+                yield View.of(piece, candidate.geometry)
 
     def _read_view(
         self,
         view: View,
-        shifts: Sequence[Shift],
+        unshifted: bool,
         keys: Sequence[MarkKey],
         pilots: PilotLayout,
         tally: Tally,
         hint: Sequence[MarkPayload],
     ) -> Iterator[Found]:
-        for first, last in _windows(len(view.spectra)):
+        """Everything that the windows of a view say. ``unshifted``: also try the picture uncropped."""
+        whole = view.between(0, len(view.spectra))
+        general, peak = shift_of(whole, pilots)
+        tally.pilot = max(tally.pilot, peak)
+        for first, last in windows(len(view.spectra)):
             if not view.filled[first:last].any():
                 continue
-            for bounds in _schedules(first, last):
+            shifts = [general]
+            if unshifted:
+                shifts.append((0.0, 0.0))
+            if last - first < len(view.spectra):
+                local, peak = shift_of(view.between(first, last), pilots)
+                if peak >= _CLEAR_PILOT and apart(local, general):
+                    shifts.append(local)
+            for bounds in schedules(first, last):
                 parts = {
                     index: view.between(begin, end) for index, (begin, end) in enumerate(pairwise(bounds))
                 }
-                for shift in shifts:
-                    dims = dimensions(parts, pilots, shift)
-                    for key in keys:
-                        for start in range(DATA_CLASSES):
-                            classes = {part: (start + part) % DATA_CLASSES for part in parts}
-                            tally.hypotheses += 1
-                            reading = read_word(dims, key, classes, shift)
-                            if reading is not None:
-                                yield Found(reading=reading, geometry=view.geometry, words_log2=WORDS_LOG2)
-                            for payload in hint:
-                                if payload.epoch == key.epoch:
-                                    known = read_known(dims, key, classes, shift, payload)
-                                    yield Found(
-                                        reading=known,
-                                        geometry=view.geometry,
-                                        words_log2=math.log2(len(hint)),
-                                    )
+                yield from self._read_parts(
+                    parts, shifts, view.geometry, (first, last), keys, pilots, tally, hint
+                )
+
+    def _read_parts(
+        self,
+        parts: Parts,
+        shifts: Sequence[Shift],
+        geometry: Geometry,
+        span: tuple[int, int],
+        keys: Sequence[MarkKey],
+        pilots: PilotLayout,
+        tally: Tally,
+        hint: Sequence[MarkPayload],
+    ) -> Iterator[Found]:
+        for shift in shifts:
+            dims = dimensions(parts, pilots, shift)
+            for key in keys:
+                for start in range(DATA_CLASSES):
+                    classes = {part: (start + part) % DATA_CLASSES for part in parts}
+                    tally.hypotheses += 1
+                    reading = read_word(dims, key, classes, shift)
+                    if reading is not None:
+                        yield Found(reading=reading, geometry=geometry, words_log2=WORDS_LOG2, span=span)
+                    for payload in hint:
+                        if payload.epoch == key.epoch:
+                            known = read_known(dims, key, classes, shift, payload)
+                            yield Found(
+                                reading=known, geometry=geometry, words_log2=math.log2(len(hint)), span=span
+                            )
 
     def _timeline(self, piece: Piece, views: Sequence[tuple[Found, View]], tally: Tally) -> list[MarkSegment]:
         chosen: dict[tuple[MarkKey, MarkPayload], tuple[Found, View]] = {}
@@ -180,6 +233,7 @@ class Reader:
         if not chosen:
             return [MarkSegment(start=piece.start, end=piece.end, id=None, state=MarkState.ABSENT)]
         rows: list[NDArray[np.float64]] = []
+        sources: list[tuple[list[NDArray[np.float32] | None], NDArray[np.float32]]] = []
         ids: list[int] = []
         for (owner, payload), (found, view) in chosen.items():
             parts = {index: view.spectra[index] for index in range(slots)}
@@ -189,9 +243,24 @@ class Reader:
             for data_class in range(DATA_CLASSES):
                 expected = data_layout(owner, data_class).spread(coded)
                 rows.append(scores(values, expected))
+                sources.append((values, expected))
                 ids.append(payload.id)
-        labels = label(np.stack(rows))
-        return segments_of(labels, ids, piece.start, piece.end, SLOT_SECONDS)
+
+        def proves(candidate: int, first: int, last: int) -> bool:
+            values, expected = sources[candidate]
+            pooled = np.sum([row for row in values[first:last] if row is not None], axis=0)
+            return log_tail_bound(pooled, float(pooled @ expected)) / LOG10 <= _TRACE_LOG10
+
+        labels = label(np.stack(rows), ids)
+        for number, (found, _) in enumerate(chosen.values()):
+            mine = range(number * DATA_CLASSES, (number + 1) * DATA_CLASSES)
+            first, last = found.span
+            if np.isin(labels, mine).any() or (labels[first:last] >= 0).any():
+                continue
+            # Read as a whole, too weak second by second: the window that was read is the answer.
+            strengths = [float(np.sum(rows[index][first:last, 0])) for index in mine]
+            labels[first:last] = mine[int(np.argmax(strengths))]
+        return segments_of(labels, ids, proves, piece.start, piece.end, SLOT_SECONDS)
 
     def _accepted(self, tally: Tally, key: tuple[MarkKey, MarkPayload]) -> bool:
         known = tally.best.get(key)
@@ -225,6 +294,12 @@ class Reader:
             segment = MarkSegment(start=start, end=end, id=None, state=MarkState.INCONCLUSIVE)
             return self._result(
                 tally, best, MarkState.INCONCLUSIVE, (segment,), "a trace of a mark below the bound"
+            )
+        if tally.pilot >= _TRACE_PILOT:
+            start = tally.segments[0].start
+            segment = MarkSegment(start=start, end=end, id=None, state=MarkState.INCONCLUSIVE)
+            return self._result(
+                tally, best, MarkState.INCONCLUSIVE, (segment,), "pilot tones, but no word of these keys"
             )
         return self._result(tally, best, MarkState.ABSENT, joined(tally.segments), "")
 
@@ -261,27 +336,3 @@ class Reader:
             frames=tally.frames,
             reason=reason,
         )
-
-
-def _windows(slots: int) -> list[tuple[int, int]]:
-    """Slot ranges that are read on their own: all, then 4 s every 2 s and 2 s every second."""
-    result = [(0, slots)]
-    for length, hop in _WINDOWS:
-        size, step = round(length / SLOT_SECONDS), round(hop / SLOT_SECONDS)
-        if slots > size:
-            starts = [*range(0, slots - size, step), slots - size]
-            result += [(start, start + size) for start in starts]
-    return list(dict.fromkeys(result))
-
-
-def _schedules(first: int, last: int) -> list[list[int]]:
-    """Where the data class may change inside a window: nowhere, or every 8 s at one of four phases."""
-    period = round(SEGMENT_SECONDS / SLOT_SECONDS)
-    if last - first <= period // 2:
-        return [[first, last]]
-    result = [[first, last]] if last - first <= period else []
-    for phase in range(period // 4, period + 1, period // 4):
-        inside = list(range(first + phase, last, period))
-        if inside:
-            result.append([first, *inside, last])
-    return result

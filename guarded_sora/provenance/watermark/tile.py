@@ -25,7 +25,7 @@ CANONICAL_LINES = 360
 BAND = (0.035, 0.20)
 PILOT_BAND = (0.05, 0.16)
 PILOTS = 40
-PILOT_POWER = 0.35
+PILOT_POWER = 0.28
 RING_WIDTH = 0.02
 CODE = ConvolutionalCode()
 BITS = VERSION_BITS + EPOCH_BITS + ID_BITS + MAC_BITS
@@ -106,6 +106,13 @@ def data_layout(key: MarkKey, data_class: int) -> DataLayout:
     return DataLayout(bits=bits, signs=stream.signs(dimensions).astype(np.float32))
 
 
+def ring_medians(sizes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(K,): for each bin the median of ``sizes`` (K,) in its ring."""
+    ring = rings()
+    medians = np.array([np.median(sizes[ring == index]) for index in range(int(ring.max()) + 1)])
+    return np.asarray(medians[ring], dtype=np.float64)
+
+
 def data_amplitude() -> NDArray[np.float64]:
     """(K,): how strongly a data bin is driven. Low frequencies survive codecs."""
     return np.asarray(1.0 / (0.05 + band()[2]), dtype=np.float64)
@@ -132,18 +139,18 @@ def word_of(bits: NDArray[np.uint8]) -> int:
 
 
 def synthesize(
-    key: MarkKey, data_class: int, coded: NDArray[np.int8], amplitudes: NDArray[np.float32] | None = None
+    key: MarkKey, data_class: int, coded: NDArray[np.int8], gains: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
     """The tile, float32 (128, 128), mean 0 and standard deviation 1.
 
-    ``coded`` (N,) of +1 and -1; ``amplitudes`` (N,) drives single bits harder (1 by default).
+    ``coded`` (N,) of +1 and -1; ``gains`` (K,) drives single bins harder (1 by default).
     """
     rows, columns, _ = band()
     pilots = pilot_layout(key)
-    values = coded.astype(np.float32) if amplitudes is None else coded * amplitudes
-    dimensions = data_layout(key, data_class).spread(values.astype(np.float32))
+    dimensions = data_layout(key, data_class).spread(coded.astype(np.float32))
+    amplitude = data_amplitude() if gains is None else data_amplitude() * gains
     spectrum = np.zeros((TILE, TILE // 2 + 1), dtype=np.complex128)
-    spectrum[rows[pilots.data], columns[pilots.data]] = data_amplitude()[pilots.data] * (
+    spectrum[rows[pilots.data], columns[pilots.data]] = amplitude[pilots.data] * (
         dimensions[0::2] + 1j * dimensions[1::2]
     )
     data = _plane(spectrum)

