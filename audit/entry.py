@@ -45,7 +45,7 @@ class Event:
     at most 200 characters. ``body``: JSON without floats and without personal data. ``id``: UUID
     text; the same id is never written twice, so a failed append can be repeated with it.
     ``payload``: personal data, kept encrypted beside the log and erasable; ``owner`` says whose it
-    is (default: the subject).
+    is (default: the subject). ``searchable``: its words go, in clear, into the erasable search index.
     """
 
     kind: str
@@ -55,6 +55,7 @@ class Event:
     id: str = field(default_factory=uuid7)
     payload: bytes | None = field(default=None, repr=False)
     owner: str | None = None
+    searchable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

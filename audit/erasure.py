@@ -12,8 +12,8 @@ from guarded_sora.audit import search
 from guarded_sora.audit.connections import reading
 from guarded_sora.audit.entry import Event
 from guarded_sora.audit.errors import ErasureRefused, NotFound
-from guarded_sora.audit.payloads import erase_owner
-from guarded_sora.audit.tables import holds
+from guarded_sora.audit.payloads import Vault, erase_owner, erase_payloads
+from guarded_sora.audit.tables import events, holds, payloads
 from guarded_sora.audit.writer import Transaction, Writer
 
 CHILD_SAFETY = "child_safety"
@@ -42,7 +42,7 @@ class Hold:
     seq: int
 
 
-def erase(engine: Engine, writer: Writer, owner: str, *, actor: str, reason: str) -> Erased:
+def erase(engine: Engine, writer: Writer, vault: Vault, owner: str, *, actor: str, reason: str) -> Erased:
     """Delete keys, salts, payloads and search rows of ``owner`` and log it.
 
     Raises ``ErasureRefused`` when a hold is in force; the refusal is logged too.
@@ -54,7 +54,7 @@ def erase(engine: Engine, writer: Writer, owner: str, *, actor: str, reason: str
             refusal = {"reason": reason, "holds": reasons}
             tx.append([Event(kind="payload.erasure_refused", actor=actor, subject=owner, body=refusal)])
         else:
-            counts = erase_owner(tx.connection, owner, tx.now)
+            counts = erase_owner(tx.connection, vault, owner, tx.now)
             body = {"reason": reason, "keys": counts["keys"], "payloads": counts["payloads"]}
             (place,) = tx.append([Event(kind="payload.erased", actor=actor, subject=owner, body=body)])
     if standing:
@@ -62,6 +62,21 @@ def erase(engine: Engine, writer: Writer, owner: str, *, actor: str, reason: str
             f"A hold ({', '.join(reasons)}) forbids erasing this person's data; lift it first."
         )
     return Erased(seq=place.seq, keys=counts["keys"], payloads=counts["payloads"], scrubbed=scrub(engine))
+
+
+def expire(engine: Engine, writer: Writer, vault: Vault, kind: str, before: int, *, actor: str) -> Erased:
+    """Delete payloads of events of ``kind`` older than ``before`` (milliseconds), and log it.
+
+    What a hold protects stays. The owners' keys stay too: they may have newer payloads.
+    """
+    with writer.transaction() as tx:
+        held = {item.owner for item in _holds(tx.connection, None) if _in_force(item, tx.now)}
+        old = select(events.c.seq).where(search.of_kind(kind), events.c.ts < before)
+        which = payloads.c.seq.in_(old) & payloads.c.owner.not_in(sorted(held))
+        count = erase_payloads(tx.connection, vault, which, tx.now)
+        body = {"kind": kind, "before": before, "payloads": count, "held": len(held)}
+        (place,) = tx.append([Event(kind="payload.expired", actor=actor, subject=kind, body=body)])
+    return Erased(seq=place.seq, keys=0, payloads=count, scrubbed=scrub(engine))
 
 
 def hold(writer: Writer, owner: str, reason: str, *, actor: str, until: int | None = None) -> Hold:

@@ -15,7 +15,7 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 
-from guarded_sora.audit import erasure, search, tree
+from guarded_sora.audit import erasure, search, tree, words
 from guarded_sora.audit.append import Appended, read_state
 from guarded_sora.audit.checkpoint import Checkpoint, Signer, open_note
 from guarded_sora.audit.connections import check_schema, reading
@@ -182,6 +182,12 @@ class AuditLog:
                 limit=limit,
             )
 
+    def search_text(self, query: str, *, after: int | None = None, limit: int = 100) -> list[Entry]:
+        """Entries whose searchable payload holds every word of ``query``; ``"in quotes"``: a phrase."""
+        with reading(self.engine) as connection:
+            found = words.find(connection, query, after=after, limit=limit)
+            return [search.read(connection, seq) for seq in found]
+
     def count(
         self,
         kind: str | None = None,
@@ -199,7 +205,12 @@ class AuditLog:
 
     def erase(self, owner: str, *, actor: str, reason: str) -> erasure.Erased:
         """Erase every payload of ``owner``. Proofs go on holding. Raises ``ErasureRefused`` under a hold."""
-        return erasure.erase(self.engine, self._writer, owner, actor=actor, reason=reason)
+        return erasure.erase(self.engine, self._writer, self._vault, owner, actor=actor, reason=reason)
+
+    def expire(self, kind: str, before: Moment, *, actor: str) -> erasure.Erased:
+        """Erase payloads of ``kind`` (may end in ``.*``) that are older than ``before``; holds win."""
+        end = search.milliseconds(before)
+        return erasure.expire(self.engine, self._writer, self._vault, kind, end, actor=actor)
 
     def hold(self, owner: str, reason: str, *, actor: str, until: Moment | None = None) -> erasure.Hold:
         """Keep ``owner``'s data from erasure; ``child_safety`` holds for a year at least."""

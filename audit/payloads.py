@@ -16,8 +16,9 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from guarded_sora.audit import search, words
 from guarded_sora.audit.entry import Commitment, Entry, Prepared
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt
 from guarded_sora.audit.tables import payloads, subject_keys
@@ -58,6 +59,7 @@ class Vault:
         """Encrypt the payloads of events just written as ``(seq, prepared)``. Runs in their transaction."""
         rows: list[dict[str, Any]] = []
         keys: dict[str, tuple[bytes, AESGCM]] = {}
+        found: list[tuple[int, bytes]] = []
         for seq, prepared in written:
             if prepared.salt is None or prepared.event.payload is None:
                 continue
@@ -73,11 +75,14 @@ class Vault:
                     "owner": owner,
                     "key_id": key_id,
                     "ciphertext": nonce + sealed,
-                    "erased_at": None,
+                    "searchable": prepared.event.searchable,
                 }
             )
+            if prepared.event.searchable:
+                found.append((seq, prepared.event.payload))
         if rows:
             connection.execute(insert(payloads), rows)
+            words.index(connection, found)
 
     def _key_for(self, connection: Connection, owner: str, now: int) -> tuple[bytes, AESGCM]:
         row = connection.execute(
@@ -159,16 +164,23 @@ class Vault:
         return len(rows)
 
 
-def erase_owner(connection: Connection, owner: str, now: int) -> Mapping[str, int]:
-    """Delete every key, salt and payload of ``owner``; returns ``{"keys": n, "payloads": n}``."""
+def erase_owner(connection: Connection, vault: Vault, owner: str, now: int) -> Mapping[str, int]:
+    """Delete every key, salt, payload and search word of ``owner``; ``{"keys": n, "payloads": n}``."""
+    count = erase_payloads(connection, vault, payloads.c.owner == owner, now)
     keys = connection.execute(
         update(subject_keys)
         .where(subject_keys.c.owner == owner, subject_keys.c.wrapped.is_not(None))
         .values(wrapped=None, erased_at=now)
     ).rowcount
-    data = connection.execute(
-        update(payloads)
-        .where(payloads.c.owner == owner, payloads.c.erased_at.is_(None))
-        .values(owner="", ciphertext=None, erased_at=now)
+    return {"keys": keys, "payloads": count}
+
+
+def erase_payloads(connection: Connection, vault: Vault, which: ColumnElement[bool], now: int) -> int:
+    """Delete payloads that match, with their salts and search words; returns how many."""
+    living = which & payloads.c.erased_at.is_(None)
+    indexed = connection.execute(select(payloads.c.seq).where(living, payloads.c.searchable)).scalars().all()
+    opened = ((seq, vault.open(connection, search.read(connection, seq))) for seq in indexed)
+    words.forget(connection, [(seq, payload) for seq, payload in opened if payload is not None])
+    return connection.execute(
+        update(payloads).where(living).values(owner="", ciphertext=None, erased_at=now)
     ).rowcount
-    return {"keys": keys, "payloads": data}

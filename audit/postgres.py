@@ -52,14 +52,19 @@ _GRANTS = {
         "GRANT SELECT, INSERT ON events, tiles, checkpoints TO {role}",
         "GRANT SELECT, UPDATE ON tree_state TO {role}",
         "GRANT SELECT, INSERT, UPDATE ON payloads, subject_keys TO {role}",
+        "GRANT SELECT, INSERT, DELETE ON payload_words TO {role}",
+        "GRANT SELECT, INSERT ON cosignatures TO {role}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON holds, cases TO {role}",
         "GRANT SELECT ON audit_version TO {role}",
     ),
     "reader": (
-        "GRANT SELECT ON events, tiles, checkpoints, tree_state, holds, cases, audit_version TO {role}",
-        "GRANT SELECT ON payloads, subject_keys TO {role}",
+        "GRANT SELECT ON events, tiles, checkpoints, cosignatures, tree_state, audit_version TO {role}",
+        "GRANT SELECT ON holds, cases TO {role}",
+        "GRANT SELECT ON payloads, subject_keys, payload_words TO {role}",
     ),
-    "auditor": ("GRANT SELECT ON events, tiles, checkpoints, tree_state, audit_version TO {role}",),
+    "auditor": (
+        "GRANT SELECT ON events, tiles, checkpoints, cosignatures, tree_state, audit_version TO {role}",
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from guarded_sora.audit.entry import Entry, from_row
 from guarded_sora.audit.errors import EntryInvalid, NotFound
@@ -101,6 +101,14 @@ def first_at(connection: Connection, moment: int) -> int:
     return low
 
 
+def of_kind(kind: str) -> ColumnElement[bool]:
+    """The condition for a kind, or for all below it where it ends in ``.*``."""
+    if kind.endswith(".*"):
+        # "/" is the character after "."; the column sorts by bytes on both databases.
+        return and_(events.c.kind >= kind[:-1], events.c.kind < kind[:-2] + "/")
+    return events.c.kind == kind
+
+
 def _where(
     connection: Connection,
     query: Select[Any],
@@ -111,11 +119,7 @@ def _where(
     until: Moment | None,
 ) -> Select[Any]:
     if kind is not None:
-        if kind.endswith(".*"):
-            # "/" is the character after "."; the column sorts by bytes on both databases.
-            query = query.where(events.c.kind >= kind[:-1], events.c.kind < kind[:-2] + "/")
-        else:
-            query = query.where(events.c.kind == kind)
+        query = query.where(of_kind(kind))
     if actor is not None:
         query = query.where(events.c.actor == actor)
         if since is not None:

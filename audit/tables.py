@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -21,9 +22,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every Alembic revision this program knows, oldest first."""
 
 SCHEMA_REVISION = REVISIONS[-1]
@@ -73,6 +75,7 @@ tree_state = Table(
     Column("size", Big, nullable=False),
     Column("ts", Big, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
+    Column("pruned", Big, nullable=False, server_default="0"),
 )
 
 checkpoints = Table(
@@ -81,6 +84,15 @@ checkpoints = Table(
     Column("size", Big, primary_key=True, autoincrement=False),
     Column("ts", Big, nullable=False),
     Column("note", Text, nullable=False),
+)
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", Big, primary_key=True, autoincrement=False),
+    Column("name", String(200), primary_key=True),
+    Column("ts", Big, nullable=False),
+    Column("line", Text, nullable=False),
 )
 
 subject_keys = Table(
@@ -102,6 +114,7 @@ payloads = Table(
     Column("key_id", LargeBinary(16), nullable=False),
     Column("ciphertext", LargeBinary, nullable=True),
     Column("erased_at", Big, nullable=True),
+    Column("searchable", Boolean, nullable=False, server_default=false()),
 )
 Index("payloads_owner", payloads.c.owner)
 
