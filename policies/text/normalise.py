@@ -111,7 +111,7 @@ def map_characters(source: View, name: str, convert: Callable[[str], str], *, tr
     return View(name=name, text="".join(pieces), starts=starts, ends=ends, tricky=tricky)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def _surface_char(char: str) -> str:
     if char < "\x80":
         return char.lower()
@@ -136,7 +136,7 @@ def is_cjk(char: str) -> bool:
     )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def _fold_char(char: str) -> str:
     if char < "\x80":
         return char.lower() if char >= " " else (" " if char in "\t\n\r\v\f" else "")
@@ -156,7 +156,7 @@ def _fold_char(char: str) -> str:
     return "".join(kept).casefold()
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def _latin_char(char: str) -> str:
     folded = _fold_char(char)
     if folded.isascii() or any(is_cjk(c) for c in folded):
@@ -166,7 +166,7 @@ def _latin_char(char: str) -> str:
     return anyascii(folded).lower() or folded
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def _skeleton_char(char: str) -> str:
     if char < "\x80":
         return _fold_char(char)
