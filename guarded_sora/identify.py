@@ -19,10 +19,12 @@ from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import UsageError
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkSegment, MarkState
+from guarded_sora.provenance.watermark.tile import TILE
 from guarded_sora.store import ClipRecord, ClipState, ClipStore
 from guarded_sora.verdicts import ContentSign
 
 MOST_LOOKUPS = 120  # seconds of a film that are looked up; of longer films evenly spread ones
+_STILL = 2.0  # canonical pixels that a re-encoding may seem to move a picture
 _LEAST_SHARE = 0.5  # of the looked-up seconds that must lead to one clip
 _KNOWN = (ClipState.RELEASED, ClipState.HELD, ClipState.WITHDRAWN)
 
@@ -156,11 +158,13 @@ def _content(
 
 
 def _moved(mark: MarkEvidence | None) -> bool:
-    """Whether the mark was found in a picture that was cropped, turned or set into another."""
+    """Whether the mark was found in a picture that was cropped, padded, turned or set into another."""
     if mark is None or mark.geometry is None:
         return False
     geometry = mark.geometry
-    return abs(geometry.scale - 1.0) > 0.02 or geometry.angle != 0.0 or abs(geometry.aspect - 1.0) > 0.02
+    shifted = any(min(side % TILE, -side % TILE) > _STILL for side in geometry.shift)
+    stretched = abs(geometry.scale - 1.0) > 0.02 or abs(geometry.aspect - 1.0) > 0.02
+    return shifted or stretched or geometry.angle != 0.0
 
 
 def _segments(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -114,6 +115,36 @@ def test_cut_short_is_ours_altered_with_its_seconds(
     verdict = sora.verify(copy)
     assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "cut_or_mixed")
     assert verdict.segments and verdict.segments[0].clip_id == release.clip_id
+
+
+def cropped(frames: np.ndarray) -> np.ndarray:
+    return frames[:, 20:240, 10:230]
+
+
+def letterboxed(frames: np.ndarray) -> np.ndarray:
+    return np.pad(frames, ((0, 0), (40, 40), (0, 0), (0, 0)))
+
+
+def mirrored(frames: np.ndarray) -> np.ndarray:
+    return frames[:, :, ::-1]
+
+
+def enlarged(frames: np.ndarray) -> np.ndarray:
+    return np.stack([cv2.resize(frame, (640, 640)) for frame in frames])
+
+
+@pytest.mark.parametrize("edit", [cropped, letterboxed, mirrored, enlarged])
+def test_cropped_padded_mirrored_or_enlarged_it_is_still_ours(
+    sora: GuardedSora, release: Release, tmp_path: Path, edit: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """A picture that cannot be laid over ours must not be called tampered for it."""
+    frames = np.concatenate([b.frames for b in FrameStream(release.path, sora.services.worker)])
+    copy = tmp_path / "edited.mp4"
+    encode(ClipFrames(np.ascontiguousarray(edit(frames)), 8.0), copy, fps=8.0, crf=23)
+    verdict = sora.verify(copy)
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_ALTERED, release.clip_id)
+    unlaid = edit in (cropped, letterboxed)
+    assert ("content_not_confirmed" in verdict.notices) == unlaid
 
 
 def test_our_mark_on_another_film_is_tampered(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
