@@ -24,8 +24,8 @@ demo: $(READY)       ## Generate, verify, alter, verify again, and try an unsafe
 	$(BIN)/python examples/demo.py
 
 test: $(DEV) lint    ## Everything a change must pass; fast tests first
-	$(BIN)/python -m pytest -m "not slow and not soak"
-	$(BIN)/python -m pytest -m "slow and not soak"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not soak"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not soak"
 
 soak: $(DEV)         ## The heavy cases, whole
 	$(BIN)/python -m pytest -m soak --timeout 7200
