@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from guarded_sora.provenance.credentials.certificates import Chain, issue_chain
+from guarded_sora.errors import ProvenanceError
+from guarded_sora.provenance.credentials.certificates import Chain, issue_chain, renew_leaf
 from guarded_sora.provenance.credentials.manifest import Generator, ManifestContent, SoftBinding
 from guarded_sora.provenance.credentials.sign import sign
 from guarded_sora.provenance.credentials.signer import FileKeySigner
@@ -70,6 +72,25 @@ def content_of(**changes: Any) -> ManifestContent:
         "provider": "Alpha Studio",
     }
     return ManifestContent(**(values | changes))
+
+
+def sign_briefly(chain: Chain, sign_with: Callable[[Chain], Any]) -> Any:
+    """``sign_with`` a leaf that expires in a moment; on a busy machine the moment grows."""
+    for seconds in (1.5, 6.0, 30.0):
+        try:
+            return sign_with(renew_leaf(chain, leaf_days=seconds / 86400))
+        except ProvenanceError:
+            continue
+    raise AssertionError("signing took longer than half a minute")
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Until the short life of a certificate is over."""
+    for _ in range(400):
+        if happened():
+            return
+        time.sleep(0.1)
+    raise AssertionError("the certificate never expired")
 
 
 @pytest.fixture(scope="session")

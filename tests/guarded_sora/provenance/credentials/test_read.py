@@ -3,21 +3,28 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from guarded_sora.errors import MediaError
-from guarded_sora.provenance.credentials.certificates import Chain, renew_leaf
+from guarded_sora.provenance.credentials.certificates import Chain
 from guarded_sora.provenance.credentials.manifest import COMPOSITE_WITH_TRAINED, IPTC, Ingredient, SoftBinding
 from guarded_sora.provenance.credentials.read import read
 from guarded_sora.provenance.credentials.sign import sign
 from guarded_sora.provenance.credentials.signer import FileKeySigner
 from guarded_sora.provenance.credentials.states import State
 from guarded_sora.provenance.credentials.trust import Trust, revoke
-from tests.guarded_sora.provenance.credentials.conftest import CLIP_ID, content_of, encode, flip, remux
+from tests.guarded_sora.provenance.credentials.conftest import (
+    CLIP_ID,
+    content_of,
+    encode,
+    flip,
+    remux,
+    sign_briefly,
+    wait_for,
+)
 
 SignAs = Callable[..., Path]
 
@@ -100,14 +107,10 @@ def test_own_revocation_list(signed: Path, ours: Chain) -> None:
 def test_expired_is_told_apart_from_tampered_and_stays_ours(
     film: Path, tmp_path: Path, ours: Chain, trust: Trust
 ) -> None:
-    brief = renew_leaf(ours, leaf_days=2 / 86400)
-    sign(film, tmp_path / "e.mp4", content_of(), FileKeySigner.of(brief), trust=trust)
-    deadline = threading.Event()
-    for _ in range(40):
-        found = read(tmp_path / "e.mp4", trust)
-        if found.state is not State.TRUSTED:
-            break
-        deadline.wait(0.1)
+    path = tmp_path / "e.mp4"
+    sign_briefly(ours, lambda chain: sign(film, path, content_of(), FileKeySigner.of(chain), trust=trust))
+    wait_for(lambda: read(path, trust).state is not State.TRUSTED)
+    found = read(path, trust)
     assert found.state is State.EXPIRED_NO_TIMESTAMP
     assert found.ours
     assert found.issuer == ""

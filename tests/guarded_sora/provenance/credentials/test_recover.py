@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guarded_sora.errors import ProvenanceError
-from guarded_sora.provenance.credentials.certificates import Chain, issue_chain, renew_leaf
+from guarded_sora.provenance.credentials.certificates import Chain, issue_chain
 from guarded_sora.provenance.credentials.container import inspect
 from guarded_sora.provenance.credentials.recover import recover
 from guarded_sora.provenance.credentials.report import SoftBindingClaim
@@ -20,7 +20,7 @@ from guarded_sora.provenance.credentials.trust_list import (
     read_trust_list,
     write_revocations,
 )
-from tests.guarded_sora.provenance.credentials.conftest import content_of, remux
+from tests.guarded_sora.provenance.credentials.conftest import content_of, remux, sign_briefly, wait_for
 
 BINDING = SoftBindingClaim(algorithm="org.guardedsora.keyseal.1", value="gs1.00112233ff")
 
@@ -75,17 +75,15 @@ def test_a_changed_store_is_not_recovered(stripped: Path, store: bytes, trust: T
 
 
 def test_an_expired_signer_is_not_recovered(film: Path, tmp_path: Path, ours: Chain, trust: Trust) -> None:
-    import time
+    path = tmp_path / "e.mp4"
+    made = sign_briefly(ours, lambda chain: sign(film, path, content_of(), FileKeySigner.of(chain)))
+    stripped = remux(path, tmp_path / "r.mp4")
 
-    brief = renew_leaf(ours, leaf_days=1.5 / 86400)
-    made = sign(film, tmp_path / "e.mp4", content_of(), FileKeySigner.of(brief))
-    stripped = remux(tmp_path / "e.mp4", tmp_path / "r.mp4")
-    for _ in range(40):
-        found = recover(stripped, made.store, trust, binding=BINDING, fingerprint_matches=True)
-        if found.state is not State.RECOVERED:
-            break
-        time.sleep(0.1)
-    assert "recover.signer_expired" in refused(found)
+    def found() -> Credentials:
+        return recover(stripped, made.store, trust, binding=BINDING, fingerprint_matches=True)
+
+    wait_for(lambda: found().state is not State.RECOVERED)
+    assert "recover.signer_expired" in refused(found())
 
 
 def test_junk_as_store(stripped: Path, trust: Trust) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from guarded_sora.provenance.credentials.certificates import (
     key_to_pem,
     load_certificates,
     load_key,
-    renew_leaf,
     to_pem,
 )
 from guarded_sora.provenance.credentials.read import read
@@ -34,7 +32,7 @@ from tests.guarded_sora.provenance.credentials.authority import (
     served,
     timestamp_authority,
 )
-from tests.guarded_sora.provenance.credentials.conftest import content_of, flip
+from tests.guarded_sora.provenance.credentials.conftest import content_of, flip, sign_briefly, wait_for
 
 QUICK = TimestampPolicy(attempts=2, pause=0.0, timeout=0.5)
 
@@ -42,15 +40,6 @@ QUICK = TimestampPolicy(attempts=2, pause=0.0, timeout=0.5)
 @pytest.fixture(scope="module")
 def authority() -> TimestampAuthority:
     return timestamp_authority()
-
-
-def wait_until_expired(path: Path, trust: Trust) -> None:
-    """Without any timestamp list the state turns when the leaf's time is up."""
-    for _ in range(80):
-        if read(path, trust).state is State.EXPIRED_NO_TIMESTAMP:
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError("the certificate never expired")
 
 
 def test_a_trusted_timestamp(film: Path, tmp_path: Path, ours: Chain, authority: TimestampAuthority) -> None:
@@ -70,9 +59,12 @@ def test_a_claim_list_never_vouches_for_time(
     film: Path, tmp_path: Path, ours: Chain, authority: TimestampAuthority
 ) -> None:
     with served(authority) as host:
-        signer = FileKeySigner.of(renew_leaf(ours, leaf_days=2.5 / 86400), timestamp_url=f"http://{host}/")
-        sign(film, tmp_path / "t.mp4", content_of(), signer)
-    wait_until_expired(tmp_path / "t.mp4", Trust(own_root_pem=ours.root_pem))
+        url, path = f"http://{host}/", tmp_path / "t.mp4"
+        sign_briefly(
+            ours, lambda chain: sign(film, path, content_of(), FileKeySigner.of(chain, timestamp_url=url))
+        )
+    only_ours = Trust(own_root_pem=ours.root_pem)
+    wait_for(lambda: read(path, only_ours).state is State.EXPIRED_NO_TIMESTAMP)
     right = Trust(own_root_pem=ours.root_pem, tsa_anchors_pem=authority.root_pem)
     wrong = Trust(own_root_pem=ours.root_pem, claim_anchors_pem=authority.root_pem)
     assert read(tmp_path / "t.mp4", right).state is State.TRUSTED
