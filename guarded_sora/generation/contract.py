@@ -96,7 +96,11 @@ class Clip:
 
 @runtime_checkable
 class VideoBackend(Protocol):
-    """What others may implement. ``generate`` raises ``GenerationFailed`` and nothing else."""
+    """What others may implement.
+
+    ``generate`` raises ``GenerationFailed`` where it ran and made nothing, ``BackendUnavailable``
+    where it cannot run, ``UsageError`` where the request cannot be made, and nothing else.
+    """
 
     @property
     def info(self) -> BackendInfo: ...

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 WEIGHTS = Path(__file__).with_name("weights")
+FACTS = "facts.json"
 
 
 @functools.lru_cache(maxsize=8)
@@ -26,5 +27,5 @@ def digest(folder: Path = WEIGHTS) -> str | None:
 
 def facts(folder: Path = WEIGHTS) -> dict[str, Any]:
     """``facts.json`` beside the weights: version, data digest, budget; empty where there is none."""
-    path = folder / "facts.json"
+    path = folder / FACTS
     return dict(json.loads(path.read_text())) if path.exists() else {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,31 @@ OVERLAP = 2
 StepEnd = Callable[["GuardedSoraPipeline", int, Any, dict[str, Any]], dict[str, Any]]
 
 
+def passes(total: int, known: int = 0) -> int:
+    """How often the network solves the flow for ``total`` latent frames of which ``known`` are given."""
+    count = 0
+    if not known:
+        count, known = 1, 1
+    while known < total:
+        known += WINDOW - (known if known < WINDOW else OVERLAP)
+        count += 1
+    return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What stays the same over the passes of one call."""
+
+    tokens: Tensor
+    avoid: Tensor | None
+    noise: Tensor | None
+    generator: torch.Generator | None
+    steps: int
+    guidance: float
+    callback: StepEnd | None
+    inputs: tuple[str, ...]
+
+
 class VideoOutput(BaseOutput):  # type: ignore[misc]
     """``frames`` in the asked-for type; ``readings``: what was understood of each prompt."""
 
@@ -44,8 +70,9 @@ class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
     """Text-to-video over the package's small learned world.
 
     Any of diffusers' flow-matching schedulers may drive it. The model makes square films of 256
-    pixels and windows of 17 frames; longer films are made window after window, each taking over the
-    last two latent frames of the one before, so memory does not grow with length.
+    pixels: first the first frame, then the window of 17 frames that it begins. Longer films are made
+    window after window, each taking over the last two latent frames of the one before, so the
+    network's memory does not grow with length.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->autoencoder"
@@ -131,59 +158,58 @@ class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
             film = image[None] if image is not None else video
             assert film is not None
             known = self.encode_film(film[-(1 + 2 * TIME) :]).expand(len(prompts), -1, -1, -1, -1)
-        made = self._windows(
-            tokens, avoid, known, latent_frames(frames), latents, generator, num_inference_steps, guidance_scale,
-            callback_on_step_end, tuple(callback_on_step_end_tensor_inputs),
+        request = _Run(
+            tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
+            guidance=guidance_scale,
+            callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
         )  # fmt: skip
+        made = self._passes(request, known, latent_frames(frames))
         self.maybe_free_model_hooks()
         out: Any = made if output_type == "latent" else self._pictures(made, height, width, output_type)
         return VideoOutput(frames=out, readings=readings) if return_dict else (out, readings)
 
-    def _windows(
-        self, tokens: Tensor, avoid: Tensor | None, known: Tensor | None, total: int, noise: Tensor | None,
-        generator: torch.Generator | None, steps: int, guidance: float, callback: StepEnd | None,
-        inputs: tuple[str, ...],
-    ) -> Tensor:  # fmt: skip
-        """Latents (B, C, total, 8, 8), window after window."""
-        rows, channels = len(tokens), self.autoencoder.config.channels
+    def _passes(self, run: _Run, known: Tensor | None, total: int) -> Tensor:
+        """Latents (B, C, total, 8, 8): the first frame, then window after window."""
         side = NATIVE // SPACE
-        made: Tensor | None = None
-        count = 0
-        while made is None or made.shape[2] < total:
-            given = known if made is None else made[:, :, -OVERLAP:]
-            length = WINDOW if made is None else min(WINDOW, OVERLAP + total - made.shape[2])
-            shape = (rows, channels, length, side, side)
-            start = torch.randn(shape, generator=generator, device=self._generator_device(generator))
-            if noise is not None and made is None:
-                if tuple(noise.shape) != shape:
-                    raise ValueError(f"latents must have the shape {shape}")
-                start = noise
-            start = start.to(self._execution_device, self.transformer.dtype)
-            clean, mask = torch.zeros_like(start), torch.zeros_like(start[:, :1])
-            if given is not None:
-                clean[:, :, : given.shape[2]] = given
-                mask[:, :, : given.shape[2]] = 1
-
-            def report(index: int, latents: Tensor, guess: Tensor, first: int = count) -> Tensor | None:
-                if callback is None:
-                    return None
-                offered = {"latents": latents, "clean": guess}
-                timestep = self.scheduler.timesteps[index]
-                kwargs = {name: offered[name] for name in inputs if name in offered}
-                changed = callback(self, first + index, timestep, kwargs) or {}
-                return changed.get("latents")
-
-            window = solve(
-                self.transformer, self.text_encoder, self.scheduler, tokens, start, steps=steps, guidance=guidance,
-                known=clean, mask=mask, avoid=avoid, on_step=report,
-            )  # fmt: skip
-            made = window if made is None else torch.cat([made, window[:, :, OVERLAP:]], 2)
-            count += steps
+        shape = (len(run.tokens), self.autoencoder.config.channels, WINDOW, side, side)
+        if run.noise is not None and tuple(run.noise.shape) != shape:
+            raise ValueError(f"latents must have the shape {shape}")
+        made, noise = known, run.noise
+        for index in range(passes(total, 0 if known is None else known.shape[2])):
+            if noise is None:
+                device = torch.device("cpu") if run.generator is None else run.generator.device
+                noise = torch.randn(shape, generator=run.generator, device=device)
+            start = noise.to(self._execution_device, self.transformer.dtype)
+            if made is None:
+                made = self._solve(run, start[:, :, :1], None, index)
+                continue  # the first window starts from the same noise
+            given = made if made.shape[2] < WINDOW else made[:, :, -OVERLAP:]
+            window = self._solve(run, start, given, index)
+            made = torch.cat([made, window[:, :, given.shape[2] :]], 2)
+            noise = None
+        assert made is not None
         return made[:, :, :total]
 
-    @staticmethod
-    def _generator_device(generator: torch.Generator | None) -> torch.device:
-        return torch.device("cpu") if generator is None else generator.device
+    def _solve(self, run: _Run, start: Tensor, given: Tensor | None, index: int) -> Tensor:
+        """One pass: latents from noise ``start``, whose beginning is ``given``."""
+        known, mask = torch.zeros_like(start), torch.zeros_like(start[:, :1])
+        if given is not None:
+            known[:, :, : given.shape[2]] = given
+            mask[:, :, : given.shape[2]] = 1
+
+        def report(step: int, latents: Tensor, clean: Tensor) -> Tensor | None:
+            if run.callback is None:
+                return None
+            offered = {"latents": latents, "clean": clean}
+            kwargs = {name: offered[name] for name in run.inputs if name in offered}
+            timestep = self.scheduler.timesteps[step]
+            changed = run.callback(self, index * run.steps + step, timestep, kwargs) or {}
+            return changed.get("latents")
+
+        return solve(
+            self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
+            guidance=run.guidance, known=known, mask=mask, avoid=run.avoid, on_step=report,
+        )  # fmt: skip
 
     def _pictures(self, latents: Tensor, height: int, width: int, output_type: str) -> Any:
         clips = []

@@ -14,10 +14,12 @@ import unicodedata
 from dataclasses import dataclass
 
 TINTABLE = (
-    "balloon", "ball", "heart", "star", "car", "fish", "butterfly", "flower", "apple", "kite", "boat", "umbrella",
+    "balloon", "ball", "heart", "star", "car", "fish", "butterfly", "flower", "apple", "kite", "boat",
+    "umbrella",
 )  # fmt: skip
 NATURAL = (
-    "dog", "cat", "rocket", "pizza", "mushroom", "penguin", "turtle", "robot", "cactus", "snowman", "owl", "ghost",
+    "dog", "cat", "rocket", "pizza", "mushroom", "penguin", "turtle", "robot", "cactus", "snowman", "owl",
+    "ghost",
 )  # fmt: skip
 OBJECTS = TINTABLE + NATURAL
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
@@ -78,14 +80,17 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "grassland", "green hills",
     ),
     "background:sunset": (
-        "sunset", "sunset sky", "evening sky", "dusk", "orange sky", "orange sunset", "sundown", "setting sun",
+        "sunset", "sunset sky", "evening sky", "dusk", "orange sky", "orange sunset",
+        "sundown", "setting sun",
     ),
     "background:snow": (
-        "snow", "snowy field", "snow field", "winter landscape", "snowy landscape", "snowy hills", "white snow",
+        "snow", "snowy field", "snow field", "winter landscape", "snowy landscape",
+        "snowy hills", "white snow",
         "snowy meadow", "winter",
     ),
     "background:sea": (
-        "sea", "deep sea", "deep blue sea", "blue sea", "ocean", "blue ocean", "deep ocean", "underwater", "water",
+        "sea", "deep sea", "deep blue sea", "blue sea", "ocean", "blue ocean", "deep ocean",
+        "underwater", "water",
         "deep blue ocean", "blue water",
     ),
     "motion:left": (
@@ -94,7 +99,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     ),
     "motion:right": (
         "drifting right", "drifting to the right", "moving right", "moving to the right", "floating right",
-        "floating to the right", "gliding right", "flying right", "flying to the right", "going right", "right",
+        "floating to the right", "gliding right", "flying right", "flying to the right",
+        "going right", "right",
     ),
     "motion:rise": (
         "rising", "rises", "rising up", "going up", "moving up", "floating up", "climbing", "ascending",
@@ -109,10 +115,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "growing bigger", "growing larger",
     ),
     "motion:shrink": (
-        "shrinking", "shrinks", "getting smaller", "moving away", "receding", "going away", "becoming smaller",
+        "shrinking", "shrinks", "getting smaller", "moving away", "receding",
+        "going away", "becoming smaller",
     ),
     "motion:spin": (
-        "spinning", "spins", "rotating", "turning", "twirling", "turning around", "spinning around", "rolling",
+        "spinning", "spins", "rotating", "turning", "twirling", "turning around",
+        "spinning around", "rolling",
     ),
     "motion:still": (
         "standing still", "standing", "still", "resting", "not moving", "waiting", "sitting still", "sitting",

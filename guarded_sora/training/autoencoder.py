@@ -99,12 +99,14 @@ def train_autoencoder(out: Path, config: AutoencoderConfig) -> Path:
     torch.manual_seed(config.seed)
     cv2.setNumThreads(1)
     run = Run(out, config)
-    model = VideoAutoencoder(channels=config.channels).to(memory_format=torch.channels_last)
+    model = VideoAutoencoder(channels=config.channels, width=config.width).to(
+        memory_format=torch.channels_last
+    )
     state = run.resume() or {"step": 0, "seconds": 0.0, "model": model.state_dict(), "optimiser": None}
     model.load_state_dict(state["model"])
     rng = np.random.default_rng(config.seed + 1000)
-    held = to_tensor(np.stack([render(draw_film(rng, held=True))[0] for _ in range(8)]))
-    known = to_tensor(np.stack([render(draw_film(rng))[0] for _ in range(48)]))
+    held = to_tensor(np.stack([render(draw_film(rng, held=True))[0] for _ in range(config.report_films)]))
+    known = to_tensor(np.stack([render(draw_film(rng))[0] for _ in range(config.measure_films)]))
     began = time.monotonic() - state["seconds"]
     step = int(state["step"])
     with Progress() as bar:

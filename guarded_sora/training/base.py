@@ -26,17 +26,22 @@ from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
-from guarded_sora.training.world import combinations, draw_film, render, tokens
+from guarded_sora.training.world import FRAMES, combinations, draw_film, render, tokens
 
 Encoded = tuple[NDArray[np.float16], NDArray[np.int64]]
 ADAM = ("table", "enter", "leave", "modulate", "time", "kind")
 """Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
 
 
-def encode_films(model: VideoAutoencoder, count: int, rng: np.random.Generator) -> Encoded:
-    """Draw, render at half size and encode ``count`` films: latents (B, C, K, h, w) and tokens (B, L)."""
+def encode_films(
+    model: VideoAutoencoder, count: int, rng: np.random.Generator, *, frames: int = FRAMES
+) -> Encoded:
+    """Draw films, render their first ``frames`` frames at half size and encode them.
+
+    Gives latents (B, C, K, h, w) and tokens (B, L).
+    """
     films = [draw_film(rng) for _ in range(count)]
-    half = to_tensor(np.stack([render(film, side=128)[0] for film in films]))
+    half = to_tensor(np.stack([render(film, side=128, count=frames)[0] for film in films]))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         latents = model.normalise(model.encode_half(half).float())
     return latents.to(torch.float16).numpy(), np.array([tokens(film) for film in films])
@@ -82,6 +87,8 @@ def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> 
 def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
     """(B, 1, K, h, w): 1 on the latent frames that are given; most rows are given none."""
     mask = torch.zeros_like(latents[:, :1])
+    if latents.shape[2] == 1:
+        return mask  # a still given whole would teach nothing
     for row, chance in enumerate(torch.rand(len(latents), generator=generator).tolist()):
         if chance < config.known_one:
             mask[row, :, :1] = 1
@@ -126,24 +133,32 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     both = nn.ModuleList([transformer, text_encoder])
     average = copy.deepcopy(both).requires_grad_(False)
     optimiser = MuonAdam.of(both, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
-    step, spent, films = 0, 0.0, 0
+    step, spent, seen = 0, 0.0, {"films": 0, "stills": 0}
     if state := run.resume():
         both.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-        step, spent, films = state["step"], state["seconds"], state["films"]
+        step, spent, seen = state["step"], state["seconds"], dict(state["seen"])
     generator = torch.Generator().manual_seed(config.seed + step)
     made = Producer(
         partial(encode_films, autoencoder, 8), config.seed + 7 * step + 1, processes=config.producer
     )
-    pool = Pool(config.pool, (channels, 5, 8, 8))
-    began, seen_before = time.monotonic() - spent, films
+    pool, stills = Pool(config.pool, (channels, 5, 8, 8)), Pool(config.pool, (channels, 1, 8, 8))
+    chance = np.random.default_rng((config.seed, step))
+    rows_seen = {"films": 0, "stills": 0}
+    began = time.monotonic() - spent
     network = (torch.compile(transformer, dynamic=False) if config.compile else transformer, text_encoder)
     with Progress() as bar:
         task = bar.add_task("base", total=config.steps, completed=step)
         while step < config.steps:
-            _fill(pool, made, autoencoder, config, films - seen_before)
-            clean, rows = pool.draw(config.batch, generator)
+            still = chance.random() < config.still_share
+            if still:
+                _fill_stills(stills, autoencoder, config, rows_seen["stills"])
+                clean, rows = stills.draw(config.still_batch, generator)
+            else:
+                _fill(pool, made, autoencoder, config, rows_seen["films"])
+                clean, rows = pool.draw(config.batch, generator)
+            rows_seen["stills" if still else "films"] += len(clean)
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * slope(step, config.steps, config.warmup, config.decay_from)
             loss = flow_loss(*network, clean, rows, config, generator)
@@ -151,19 +166,21 @@ def train_base(out: Path, config: BaseConfig) -> Path:
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(both.parameters(), 1.0)
             optimiser.step()
-            step, films = step + 1, films + len(clean)
+            step += 1
+            seen["stills" if still else "films"] += len(clean)
             with torch.no_grad():
                 keep = min(config.ema, (1 + step) / (10 + step))
                 for a, b in zip(average.parameters(), both.parameters(), strict=True):
                     a.lerp_(b, 1 - keep)
-            run.log(step, loss.item(), time.monotonic() - began)
+            if not still:
+                run.log(step, loss.item(), time.monotonic() - began)
             bar.update(task, advance=1, description=f"base loss {loss.item():.3f}")
             if step % config.save_every == 0 or step == config.steps:
                 seconds = time.monotonic() - began
-                mean = float(np.mean([v for _, v, _ in run.losses[-config.save_every :]]))
+                mean = float(np.mean([v for _, v, _ in run.losses[-50:]]))
+                made_so_far = f"made {pool.made} {stills.made}"
                 print(
-                    f"step {step} loss {mean:.4f} films {films} made {pool.made} seconds {seconds:.0f}",
-                    flush=True,
+                    f"step {step} loss {mean:.4f} seen {seen} {made_so_far} seconds {seconds:.0f}", flush=True
                 )
                 run.curve()
                 run.save(
@@ -172,12 +189,12 @@ def train_base(out: Path, config: BaseConfig) -> Path:
                     optimiser=optimiser.state_dict(),
                     step=step,
                     seconds=seconds,
-                    films=films,
+                    seen=seen,
                 )
                 export(
                     average,
                     out / "export",
-                    {"step": step, "films": films, "made": pool.made, "seconds": seconds},
+                    {"step": step, **seen, "seconds": seconds},
                 )
             if step % config.sample_every == 0 or step == config.steps:
                 _samples(run, average, autoencoder, config, f"{step:06d}")
@@ -201,6 +218,12 @@ def _fill(pool: Pool, made: Producer, autoencoder: VideoAutoencoder, config: Bas
         pool.add(encode_films(autoencoder, 8, rng))
 
 
+def _fill_stills(pool: Pool, autoencoder: VideoAutoencoder, config: BaseConfig, seen: int) -> None:
+    while pool.made < max(config.pool_least, seen / config.still_reuse):
+        rng = np.random.default_rng((config.seed, 1, seen, pool.made))
+        pool.add(encode_films(autoencoder, 64, rng, frames=1))
+
+
 @torch.no_grad()
 def _samples(
     run: Run, average: nn.ModuleList, autoencoder: VideoAutoencoder, config: BaseConfig, name: str
@@ -209,10 +232,18 @@ def _samples(
     rng = np.random.default_rng(4)
     held = combinations(held=True)
     rows = torch.tensor(
-        [tokens(draw_film(rng, held[i])) for i in np.linspace(0, len(held) - 1, 8).astype(int)]
+        [
+            tokens(draw_film(rng, held[i]))
+            for i in np.linspace(0, len(held) - 1, config.sample_rows).astype(int)
+        ]
     )
-    noise = torch.randn(8, autoencoder.config.channels, 5, 8, 8, generator=torch.Generator().manual_seed(0))
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=2.0)
-    latents = solve(average[0], average[1], scheduler, rows, noise, steps=12, guidance=2.5)
+    shape = (config.sample_rows, autoencoder.config.channels, 5, 8, 8)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    options: dict[str, Any] = {"steps": 12, "guidance": 2.5}
+    first = solve(average[0], average[1], scheduler, rows, noise[:, :, :1], **options)
+    known, mask = torch.zeros_like(noise), torch.zeros_like(noise[:, :1])
+    known[:, :, :1], mask[:, :, :1] = first, 1
+    latents = solve(average[0], average[1], scheduler, rows, noise, known=known, mask=mask, **options)
     films = [to_film(autoencoder.decode(x[None])[0]) for x in latents]
     run.sheet(name, films, columns=5, side=128)

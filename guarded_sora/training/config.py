@@ -20,6 +20,7 @@ class AutoencoderConfig:
     warmup: int = 30
     decay_from: float = 0.4
     channels: int = 64
+    width: int = 256
     full_lr: float = 0.5
     """Learning-rate factor of the full-size phase."""
     latent_noise: float = 0.15
@@ -29,6 +30,10 @@ class AutoencoderConfig:
     preview_weight: float = 0.3
     object_weight: float = 5.0
     save_every: int = 100
+    report_films: int = 8
+    """Held-out films of the sheet and of the printed PSNR."""
+    measure_films: int = 48
+    """Films from which the latents' mean and scale are taken."""
     producer: bool = True
 
 
@@ -51,11 +56,15 @@ class BaseConfig:
     text_drop: float = 0.1
     omit: float = 0.04
     """Probability that colour, place or motion is left out of a caption."""
-    known_one: float = 0.12
-    """Rows whose first latent frame is given (image prompts)."""
-    known_more: float = 0.08
+    still_share: float = 0.5
+    """Share of steps that train on first frames alone: a fifth of the tokens, so more rows a step."""
+    still_batch: int = 64
+    still_reuse: int = 5
+    known_one: float = 0.6
+    """Film rows whose first latent frame is given: how films and image prompts are continued."""
+    known_more: float = 0.10
     """Rows whose first two or three latent frames are given (video prompts, long films)."""
-    time_mean: float = 0.4
+    time_mean: float = 0.9
     ema: float = 0.998
     pool: int = 30_000
     """Encoded films kept in memory; the oldest makes room for the newest."""
@@ -64,5 +73,6 @@ class BaseConfig:
     """How often a film is seen on average, at most; what the producer cannot give is made in between."""
     save_every: int = 100
     sample_every: int = 300
+    sample_rows: int = 8
     producer: bool = True
     compile: bool = False

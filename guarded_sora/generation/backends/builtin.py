@@ -60,10 +60,12 @@ class BuiltinBackend:
                     "The generator's weights are missing; reinstall the package or run guarded-sora train."
                 )
             try:
+                import torch
+
                 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
                 pipeline = GuardedSoraPipeline.from_pretrained(
-                    str(self._folder), local_files_only=True, use_safetensors=True
+                    str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
                 )
             except ImportError as error:
                 raise BackendUnavailable(
@@ -115,7 +117,12 @@ class BuiltinBackend:
     ) -> Any:  # fmt: skip
         import torch
 
-        windows = 1 + max(0, math.ceil(((frames - 1) // 4 - 4) / 3))
+        from guarded_sora.generation.pipeline import passes
+
+        known = 0 if request.image is None else 1
+        if request.video is not None:
+            known = 1 + (min(len(request.video), 9) - 1) // 4
+        total = steps * passes(1 + (frames - 1) // 4, known)
 
         def step_end(_pipeline: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             if on_step is not None:
@@ -128,7 +135,7 @@ class BuiltinBackend:
                         ((film + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
                     )
 
-                if not on_step(StepEvent(step=index + 1, steps=steps * windows, preview=preview)):
+                if not on_step(StepEvent(step=index + 1, steps=total, preview=preview)):
                     raise Stopped
             return kwargs
 

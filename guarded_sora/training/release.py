@@ -1,0 +1,72 @@
+"""Puts trained parts together into the folder that the package ships.
+
+``python -m guarded_sora.training.release AUTOENCODER BASE OUT``: half-precision safetensors, the
+scheduler, and ``facts.json`` with what was trained on what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+from guarded_sora.generation.models.text import ConceptEncoder
+from guarded_sora.generation.models.transformer import SpacetimeTransformer
+from guarded_sora.generation.packaged import FACTS
+from guarded_sora.generation.pipeline import GuardedSoraPipeline
+from guarded_sora.training import sprites, world
+
+VERSION = "0.1.0"
+SHIFT = 3.0
+"""Time shift of the scheduler: more of the steps where shape and motion are decided."""
+
+
+def data_digest() -> str:
+    """SHA-256 (hex) of what the training data follow from: the atlas, the world and the vocabulary."""
+    whole = hashlib.sha256()
+    from guarded_sora.generation import vocabulary
+
+    for path in (sprites.ATLAS, Path(sprites.__file__), Path(world.__file__), Path(vocabulary.__file__)):
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def release(autoencoder: Path, base: Path, out: Path) -> dict[str, Any]:
+    """Write the shipped folder from the folders of an autoencoder run and a base run; returns the facts."""
+    pipeline = GuardedSoraPipeline(
+        autoencoder=VideoAutoencoder.from_pretrained(autoencoder / "export"),
+        text_encoder=ConceptEncoder.from_pretrained(base / "export" / "text_encoder"),
+        transformer=SpacetimeTransformer.from_pretrained(base / "export" / "transformer"),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+    )
+    for folder in ("autoencoder", "text_encoder", "transformer", "scheduler"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
+    for path in out.rglob("*.safetensors"):
+        path.chmod(0o644)
+    facts: dict[str, Any] = {
+        "version": VERSION,
+        "licence": "Apache-2.0",
+        "data_digest": data_digest(),
+        "parameters": {
+            name: sum(p.numel() for p in getattr(pipeline, name).parameters())
+            for name in ("autoencoder", "text_encoder", "transformer")
+        },
+        "autoencoder": json.loads((autoencoder / "config.json").read_text()),
+        "base": json.loads((base / "config.json").read_text()),
+        "seen": json.loads((base / "export" / "facts.json").read_text()),
+    }
+    facts["base"].pop("autoencoder", None)
+    (out / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+if __name__ == "__main__":
+    print(json.dumps(release(*(Path(argument) for argument in sys.argv[1:4])), indent=2))

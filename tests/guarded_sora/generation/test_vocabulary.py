@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from guarded_sora.generation.vocabulary import (
+    CONCEPTS,
+    MAX_TOKENS,
+    OBJECTS,
+    PAD,
+    SYNONYMS,
+    UNKNOWN,
+    concept,
+    read_prompt,
+)
+from guarded_sora.training.world import caption, combinations, draw_film, tokens
+
+
+def test_the_readme_prompt_is_understood_whole() -> None:
+    reading = read_prompt("a red balloon rising over a sandy beach")
+    assert reading.in_domain and reading.warnings == ()
+    assert [reading.named(k) for k in ("object", "colour", "background", "motion")] == [
+        "balloon", "red", "beach", "rise",
+    ]  # fmt: skip
+
+
+def test_captions_read_back_to_their_film_whatever_the_words() -> None:
+    rng = np.random.default_rng(0)
+    for index in range(400):
+        film = draw_film(rng, held=bool(index % 2))
+        reading = read_prompt(caption(film, rng))
+        assert reading.tokens == tokens(film), film.combination
+        assert reading.in_domain, film.combination
+
+
+def test_no_phrase_means_two_things() -> None:
+    phrases = [phrase for options in SYNONYMS.values() for phrase in options]
+    assert len(phrases) == len(set(phrases))
+    assert set(SYNONYMS) == set(CONCEPTS[2:])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a zebra at night",
+        "two dogs",
+        "a dog and a cat",
+        "a beach at sunset",
+        "a purple dog",
+        "not a balloon",
+        "собака на пляже",
+        "狗",
+        "qwertyuiop",
+        "a dog " + "x" * 3000,
+        "!!!",
+    ],
+)
+def test_what_lies_outside_the_world_is_said_without_repeating_it(prompt: str) -> None:
+    reading = read_prompt(prompt)
+    assert not reading.in_domain
+    assert reading.warnings
+    for word in ("zebra", "dogs", "qwertyuiop", "собака", "狗", "xxx"):
+        assert all(word not in warning for warning in reading.warnings)
+
+
+@pytest.mark.parametrize("prompt", ["a dog", "Dog!", "A DOG, spinning", "the puppy", "ｄｏｇ", "dogs"])
+def test_synonyms_case_and_width_do_not_matter(prompt: str) -> None:
+    assert read_prompt(prompt).named("object") == "dog"
+
+
+def test_several_words_may_name_one_place() -> None:
+    assert read_prompt("a fish in the deep blue sea").tokens[:2] == (
+        concept("object", "fish"), concept("background", "sea"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("prompt", ["", "\ud800", "\x00", " " * 10_000, "a" * 100_000, "🎈" * 5000])
+def test_hostile_prompts_give_a_row_of_tokens(prompt: str) -> None:
+    row = read_prompt(prompt).tokens
+    assert len(row) == MAX_TOKENS
+    assert all(0 <= token < len(CONCEPTS) for token in row)
+
+
+def test_unknown_words_alone_become_the_unknown_token() -> None:
+    assert read_prompt("zebra").tokens == (UNKNOWN, *[PAD] * (MAX_TOKENS - 1))
+
+
+def test_every_object_is_held_out_and_trained_on() -> None:
+    held, trained = combinations(held=True), combinations(held=False)
+    assert not set(held) & set(trained)
+    assert {c[0] for c in held} == {c[0] for c in trained} == set(OBJECTS)
+    assert 0.05 < len(held) / (len(held) + len(trained)) < 0.15
+    for part in range(1, 4):
+        assert {c[part] for c in held} == {c[part] for c in trained}

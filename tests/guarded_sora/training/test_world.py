@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, OBJECTS, TINTABLE
+from guarded_sora.training.judge import judge
+from guarded_sora.training.sprites import CELL, PALETTE, sprite
+from guarded_sora.training.world import background, caption, combinations, draw_film, held_out, pose, render
+
+
+def test_pictures_have_the_asked_for_shape_and_the_object_covers_a_part() -> None:
+    film = draw_film(np.random.default_rng(0))
+    pictures, cover = render(film, side=64)
+    assert pictures.shape == (17, 64, 64, 3) and pictures.dtype == np.uint8
+    assert 0.02 < (cover > 128).mean() < 0.5
+
+
+def test_same_film_same_pictures() -> None:
+    film = draw_film(np.random.default_rng(1))
+    assert np.array_equal(render(film, side=64)[0], render(film, side=64)[0])
+
+
+def test_parts_of_a_film_are_cut_from_the_whole() -> None:
+    film = draw_film(np.random.default_rng(2))
+    whole, _ = render(film, side=64)
+    part, _ = render(film, side=64, first=5, count=4)
+    assert np.array_equal(whole[5:9], part)
+
+
+def test_sizes_show_the_same_film() -> None:
+    film = draw_film(np.random.default_rng(3))
+    large, _ = render(film, side=256, count=1)
+    small, _ = render(film, side=128, count=1)
+    halved = large[0].reshape(128, 2, 128, 2, 3).mean((1, 3))
+    assert np.abs(halved - small[0]).mean() < 3
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_motions_move_as_named(motion: str) -> None:
+    film = draw_film(np.random.default_rng(4), ("ball", "red", "snow", motion))
+    x0, y0, s0, a0 = pose(film, 0)
+    x1, y1, s1, a1 = pose(film, 16)
+    moved = {"left": x0 - x1, "right": x1 - x0, "rise": y0 - y1, "fall": y1 - y0, "grow": s1 - s0,
+             "shrink": s0 - s1, "spin": (a1 - a0) / 360}  # fmt: skip
+    assert all((value > 0.2) == (name == motion) for name, value in moved.items())
+
+
+def test_training_never_draws_what_is_held_out() -> None:
+    rng = np.random.default_rng(5)
+    assert not any(held_out(*draw_film(rng).combination) for _ in range(500))
+    assert all(held_out(*draw_film(rng, held=True).combination) for _ in range(50))
+
+
+def test_sprites_are_premultiplied_and_take_the_tint() -> None:
+    for name in OBJECTS:
+        rgba = sprite(name, "blue" if name in TINTABLE else None)
+        assert rgba.shape == (CELL, CELL, 4)
+        assert (rgba[..., :3] <= rgba[..., 3:] + 1e-3).all()
+        assert 0.15 < (rgba[..., 3] > 0.5).mean() < 0.95
+    for colour in COLOURS:
+        heart = sprite("heart", colour)
+        usual = np.median(heart[heart[..., 3] > 0.9][:, :3], 0)
+        assert np.abs(usual * 255 - PALETTE[colour]).max() < 3
+
+
+def test_places_differ_from_each_other() -> None:
+    for a in BACKGROUNDS:
+        for b in BACKGROUNDS:
+            assert a == b or np.abs(background(a, 64) - background(b, 64)).mean() > 0.08
+
+
+def test_unknown_place_is_refused() -> None:
+    with pytest.raises(ValueError):
+        background("moon", 64)
+
+
+def test_the_plainest_caption_is_plain() -> None:
+    film = draw_film(np.random.default_rng(6), ("balloon", "red", "beach", "rise"))
+    assert caption(film) == "a red balloon rising over a beach"
+
+
+@pytest.mark.parametrize("index", range(0, 24, 3))
+def test_the_judge_recognises_real_films(index: int) -> None:
+    name = OBJECTS[index]
+    colour = COLOURS[index % len(COLOURS)] if name in TINTABLE else None
+    film = draw_film(
+        np.random.default_rng(index), (name, colour, BACKGROUNDS[index % 6], MOTIONS[(index // 3) % 8])
+    )
+    sight = judge(render(film, side=64)[0])
+    assert (sight.object, sight.background, sight.motion) == (name, film.background, film.motion)
+    assert colour is None or sight.colour == colour
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_the_judge_bears_films_of_nothing(value: int) -> None:
+    sight = judge(np.full((5, 32, 32, 3), value, np.uint8))
+    assert sight.object in OBJECTS and sight.error > 0.05
+
+
+def test_natural_objects_take_no_colour_in_the_world() -> None:
+    assert all((colour is None) == (name in NATURAL) for name, colour, _, _ in combinations(held=False))
