@@ -18,7 +18,7 @@ from guarded_sora.audit.tables import checkpoints, events, tiles
 
 # Plain driver text where every append passes: going through the expression layer costs as much as
 # all the hashing of a batch.
-_READ_STATE = "SELECT size, ts, frontier FROM tree_state WHERE id = 1"
+_READ_STATE = "SELECT size, ts, frontier, pruned FROM tree_state WHERE id = 1"
 _LOCK_STATE = f"{_READ_STATE} FOR UPDATE"
 _SET_STATE = "UPDATE tree_state SET size = {0}, ts = {0}, frontier = {0} WHERE id = 1"
 _INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
@@ -35,10 +35,12 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The right edge of the tree and the time of the newest entry, in milliseconds."""
+    """The right edge of the tree, the time of the newest entry in milliseconds, and how many of the
+    oldest entries were pruned."""
 
     frontier: tree.Frontier
     ts: int
+    pruned: int = 0
 
 
 def read_state(connection: Connection, *, lock: bool = False) -> State:
@@ -48,7 +50,7 @@ def read_state(connection: Connection, *, lock: bool = False) -> State:
     if row is None:
         raise SchemaMismatch("The log's state row is missing; run 'guarded-sora migrate' on this database.")
     try:
-        return State(tree.Frontier.from_bytes(row.size, row.frontier), row.ts)
+        return State(tree.Frontier.from_bytes(row.size, row.frontier), row.ts, row.pruned)
     except ValueError as error:
         raise LogCorrupt("The row tree_state.id=1 contradicts itself; the database was changed.") from error
 

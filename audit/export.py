@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import select
 
 from guarded_sora.audit import search, tree
+from guarded_sora.audit.append import read_state
 from guarded_sora.audit.checkpoint import Checkpoint
 from guarded_sora.audit.connections import reading
 from guarded_sora.audit.entry import Entry, row_bytes
@@ -48,6 +49,9 @@ def export_tiles(log: AuditLog, directory: Path, progress: Progress | None = Non
     size, written = checkpoint.size, 0
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        with reading(log.engine) as connection:
+            minimum = read_state(connection).pruned
+        _put(directory / "minimum", b"%d\n" % minimum)
         level = 0
         while size >> (tree.TILE_HEIGHT * level):
             hashes = size >> (tree.TILE_HEIGHT * level)
@@ -59,10 +63,10 @@ def export_tiles(log: AuditLog, directory: Path, progress: Progress | None = Non
                         reader = TileReader(connection, size, TileCache(1))
                         _put(path, reader.row(level, idx, width))
                     written += 1
-                if level == 0:
+                if level == 0 and idx << tree.TILE_HEIGHT >= minimum:
                     written += _bundle(log, directory, idx, width)
-                    if progress is not None:
-                        progress(min(size, (idx + 1) << tree.TILE_HEIGHT), size)
+                if level == 0 and progress is not None:
+                    progress(min(size, (idx + 1) << tree.TILE_HEIGHT), size)
             level += 1
         _put(directory / "key.vkey", f"{log.vkey}\n".encode())
         _put(directory / "checkpoint", checkpoint.note.encode())

@@ -15,7 +15,7 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 
-from guarded_sora.audit import erasure, search, tree, words
+from guarded_sora.audit import erasure, retention, search, tree, words
 from guarded_sora.audit.append import Appended, read_state
 from guarded_sora.audit.checkpoint import Checkpoint, Signer, open_note
 from guarded_sora.audit.connections import check_schema, reading
@@ -211,6 +211,10 @@ class AuditLog:
         """Erase payloads of ``kind`` (may end in ``.*``) that are older than ``before``; holds win."""
         end = search.milliseconds(before)
         return erasure.expire(self.engine, self._writer, self._vault, kind, end, actor=actor)
+
+    def prune(self, before: int, *, actor: str, reason: str) -> retention.Pruned:
+        """Drop entries below ``before``; later proofs go on holding. Raises ``ErasureRefused``."""
+        return retention.prune(self._writer, self._vault, before, actor=actor, reason=reason)
 
     def hold(self, owner: str, reason: str, *, actor: str, until: Moment | None = None) -> erasure.Hold:
         """Keep ``owner``'s data from erasure; ``child_safety`` holds for a year at least."""
