@@ -53,9 +53,13 @@ MIME_BY_SUFFIX = {".webm": "video/webm", ".mkv": "video/x-matroska"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is still taken. A real film of 1200 fragments has 8425 boxes."""
+    """What is still taken. A real film of 1200 fragments has 8425 boxes.
+
+    Pictures have a limit of their own, because the library reads them into memory whole.
+    """
 
     bytes: int = 4 << 30
+    picture_bytes: int = 256 << 20
     boxes: int = 20_000
     depth: int = 12
     store_bytes: int = 16 << 20
@@ -107,8 +111,9 @@ def _inspect(stream: BinaryIO, path: Path, limits: Limits) -> ContainerReport:
     report = ContainerReport(kind=kind, mime=mime, size=size)
     if size == 0:
         return _refuse(report, "empty", "the file is empty")
-    if size > limits.bytes:
-        return _refuse(report, "too_large", f"the file is larger than {limits.bytes >> 20} MiB")
+    most = limits.picture_bytes if mime.startswith("image/") else limits.bytes
+    if size > most:
+        return _refuse(report, "too_large", f"the file is larger than {most >> 20} MiB")
     if kind == "bmff":
         return _walk_boxes(stream, report, limits)
     if kind in ("riff", "png"):

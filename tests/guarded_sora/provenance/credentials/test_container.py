@@ -105,6 +105,15 @@ def test_huge_store_and_huge_file(tmp_path: Path) -> None:
     assert inspect(sparse).refused_code == "too_large"
 
 
+def test_pictures_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    for head in (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"):
+        picture = tmp_path / "huge"
+        with open(picture, "wb") as stream:
+            stream.write(head)
+            stream.truncate((256 << 20) + 1)
+        assert inspect(picture).refused_code == "too_large"
+
+
 def test_merkle_boxes_are_no_stores(tmp_path: Path) -> None:
     merkle = box(b"uuid", C2PA_UUID + b"\0\0\0\0merkle\0" + b"x" * 50)
     store = box(b"uuid", C2PA_UUID + b"\0\0\0\0manifest\0" + bytes(8) + b"x" * 50)
