@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import orjson
@@ -9,7 +11,9 @@ import orjson
 from guarded_sora.audit.case import Case
 from guarded_sora.audit.entry import Event
 from guarded_sora.audit.errors import AuditError
+from guarded_sora.audit.search import count
 from guarded_sora.errors import MediaError, StoreError, UsageError
+from guarded_sora.finish import place
 from guarded_sora.guard import check_writable, resume
 from guarded_sora.media import sha256_file
 from guarded_sora.policies.finding import Decision
@@ -20,7 +24,7 @@ from guarded_sora.records import context_from
 from guarded_sora.release import Release
 from guarded_sora.services import Services
 from guarded_sora.stages import ReleaseToken
-from guarded_sora.store import ClipState
+from guarded_sora.store import ClipRecord, ClipState
 
 
 def release_case(
@@ -32,11 +36,16 @@ def release_case(
         UsageError: no such case, not decided, decided otherwise, or released before.
         MediaError: the held film is gone or was changed.
     """
-    case = _allowed(services, case_id)
     check_writable(output)
-    if case.kind == "prompt":
-        return _run_request(services, case, output, progress or Silent())
-    return _release_film(services, case, output)
+    case = _allowed(services, case_id)
+    seq = _claim(services, case)
+    try:
+        if case.kind == "prompt":
+            return _run_request(services, case, output, progress or Silent())
+        return _release_film(services, case, output, seq)
+    except BaseException:
+        _note(services, case, "case.release_failed")
+        raise
 
 
 def _allowed(services: Services, case_id: str) -> Case:
@@ -50,9 +59,22 @@ def _allowed(services: Services, case_id: str) -> Case:
             f"Case {case_id} is {state}; only a case decided 'allow' can be released "
             "(guarded-sora cases decide CASE --action allow ...)."
         )
-    if services.log.count(kind="case.released", subject=case_id):
-        raise UsageError(f"Case {case_id} was released before; 'guarded-sora audit search' shows when.")
     return case
+
+
+def _claim(services: Services, case: Case) -> int:
+    """Take the one release a case has, under the log's lock, so that two callers cannot both have it."""
+    try:
+        with services.log.transaction() as tx:
+            taken = count(tx.connection, kind="case.released", subject=case.case_id)
+            failed = count(tx.connection, kind="case.release_failed", subject=case.case_id)
+            if taken > failed:
+                raise UsageError(
+                    f"Case {case.case_id} was released before; 'guarded-sora audit search' shows when."
+                )
+            return tx.append([_event(case, "case.released")])[0].seq
+    except AuditError as error:
+        raise StoreError(f"The release could not be logged, so nothing was released: {error}") from error
 
 
 def _run_request(services: Services, case: Case, output: Path | None, progress: Progress) -> Release:
@@ -68,21 +90,43 @@ def _run_request(services: Services, case: Case, output: Path | None, progress: 
             services, request, context_from(document["context"]), output=output, progress=progress
         )
     finally:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-    _note_release(services, case, release.clip_id)
+        shutil.rmtree(folder, ignore_errors=True)
     return release
 
 
-def _release_film(services: Services, case: Case, output: Path | None) -> Release:
+def _release_film(services: Services, case: Case, output: Path | None, seq: int) -> Release:
     clip_id = ClipId.parse(case.subject)
     held = services.settings.held / f"{case.case_id}.mp4"
     record = services.store.by_id(clip_id)
     if record is None or record.state is not ClipState.HELD or record.file_sha256 is None:
         raise UsageError(f"The film of case {case.case_id} is not held any more.")
-    if not held.is_file() or sha256_file(held) != record.file_sha256:
-        raise MediaError(f"{held} is gone or was changed while it waited; it cannot be released.")
+    finished = services.settings.work / f"release-{case.case_id}.mp4"
+    try:
+        # Taken out of the shared folder before it is looked at, so that what is hashed is what goes out.
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(held, finished)
+    except OSError as error:
+        raise MediaError(f"{held} is gone; it cannot be released.") from error
+    try:
+        return _publish(services, case, record, finished, held, output, seq)
+    finally:
+        if finished.exists():
+            os.replace(finished, held)
+
+
+def _publish(
+    services: Services,
+    case: Case,
+    record: ClipRecord,
+    finished: Path,
+    held: Path,
+    output: Path | None,
+    seq: int,
+) -> Release:
+    """Check the film that left the held folder once more, and put it in its place."""
+    clip_id = record.clip_id
+    if record.file_sha256 is None or sha256_file(finished) != record.file_sha256:
+        raise MediaError(f"{held} was changed while it waited; it cannot be released.")
     if services.grants.notices(clip_id):
         raise UsageError(
             f"A consent that the film of case {case.case_id} rests on was withdrawn; it cannot be released."
@@ -90,12 +134,10 @@ def _release_film(services: Services, case: Case, output: Path | None) -> Releas
     sheet = held.with_name(f"{held.stem}.contact-sheet.png")
     target = output or services.settings.clips / f"{str(clip_id).replace(':', '-')}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)
-    token = ReleaseToken()
-    seq = _note_release(services, case, clip_id)
     target_sheet = target.with_name(f"{target.stem}.contact-sheet.png")
     if sheet.is_file():
-        target_sheet.write_bytes(sheet.read_bytes())
-    token.publish(held, target)
+        place(sheet, target_sheet)
+    ReleaseToken().publish(finished, target)
     services.store.settle(clip_id, state=ClipState.RELEASED, audit_seq=seq)
     sheet.unlink(missing_ok=True)
     decision = Decision(action=services.policy.pack.default_action, pack=services.policy.pack.reference)
@@ -111,14 +153,14 @@ def _release_film(services: Services, case: Case, output: Path | None) -> Releas
     )
 
 
-def _note_release(services: Services, case: Case, clip_id: ClipId) -> int:
-    event = Event(
-        kind="case.released",
-        actor="reviewer",
-        subject=case.case_id,
-        body={"clip_id": str(clip_id), "kind": case.kind},
-    )
+def _note(services: Services, case: Case, kind: str) -> None:
     try:
-        return services.log.append([event])[0].seq
+        services.log.append([_event(case, kind)])
     except AuditError as error:
-        raise StoreError(f"The release could not be logged, so nothing was released: {error}") from error
+        raise StoreError(f"The log did not take the record: {error}") from error
+
+
+def _event(case: Case, kind: str) -> Event:
+    return Event(
+        kind=kind, actor="reviewer", subject=case.case_id, body={"about": case.subject, "kind": case.kind}
+    )

@@ -6,6 +6,8 @@ back from the very file, and the log holds the outcome.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -192,7 +194,7 @@ def publish(passage: Passage, finished: Finished, target: Path, seq: int) -> Pat
         with passage.runner.here("publish"):
             target.parent.mkdir(parents=True, exist_ok=True)
             # The sheet is a convenience and goes first: the film's name must be the last to appear.
-            sheet.write_bytes(finished.sheet.read_bytes())
+            place(finished.sheet, sheet)
             passage.token.publish(finished.path, target)
     except BaseException:
         passage.services.store.settle(finished.clip_id, state=ClipState.WITHDRAWN)
@@ -200,6 +202,16 @@ def publish(passage: Passage, finished: Finished, target: Path, seq: int) -> Pat
         sheet.unlink(missing_ok=True)
         raise
     return sheet
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a copy of ``source`` at ``target`` in one step; a link there is replaced, not followed."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def hold(

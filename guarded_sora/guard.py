@@ -279,7 +279,8 @@ def _generate(passage: Passage, backend: VideoBackend, request: GenerationReques
         raise
     if not _is_film(clip):
         raise StageFailed("generate", "the backend returned no film (uint8 frames, T x H x W x 3)")
-    return clip
+    # A copy of our own: the backend may keep its array and change it after the checks.
+    return replace(clip, frames=clip.frames.copy())
 
 
 def _is_film(clip: object) -> bool:

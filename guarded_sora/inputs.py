@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,18 +47,20 @@ def read_inputs(passage: Passage, request: PromptRequest) -> Inputs:
     if request.image is not None:
         passage.progress.stage("read_image_prompt")
         with passage.runner.here("read_image_prompt"):
-            image = read_image(request.image, passage.services.worker)
+            path = passage.keep(request.image, "image-prompt")
+            image = read_image(path, passage.services.worker)
         batch = FrameBatch(frames=image[None], times=np.zeros(1), fps=1.0)
         check_frames(passage, [batch], stage="image_prompt_checks")
-        return Inputs(image=image, ingredients=(_ingredient(passage, request.image, "image prompt"),))
+        return Inputs(image=image, ingredients=(_ingredient(passage, path, "image prompt"),))
     if request.video is not None:
-        stream = FrameStream(request.video, passage.services.worker, max_short_side=720)
+        path = passage.keep(request.video, "video-prompt")
+        stream = FrameStream(path, passage.services.worker, max_short_side=720)
         check_frames(passage, stream, stage="video_prompt_checks", scope="edit")
         passage.progress.stage("read_video_prompt")
         with passage.runner.here("read_video_prompt"):
-            frames = [frame for batch in stream for frame in batch.frames]
-            video = np.stack(list(islice(frames, max(0, len(frames) - LONGEST_VIDEO_PROMPT), None)))
-        return Inputs(video=video, ingredients=(_ingredient(passage, request.video, "video prompt"),))
+            last = deque((frame for batch in stream for frame in batch.frames), LONGEST_VIDEO_PROMPT)
+            video = np.stack(last)
+        return Inputs(video=video, ingredients=(_ingredient(passage, path, "video prompt"),))
     return Inputs()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.consent import Consents, read_consents
-from guarded_sora.errors import GuardedSoraError, StageFailed, StoreError
+from guarded_sora.errors import GuardedSoraError, MediaError, StageFailed, StoreError
 from guarded_sora.policies.finding import CheckRun, Decision, Finding, RequestContext
 from guarded_sora.progress import Progress
 from guarded_sora.records import check_entry, decision_entry
@@ -104,7 +104,10 @@ class Passage:
     def count_history(self) -> None:
         """Give the policy what the log knows of this actor."""
         since = time.time_ns() // 1_000_000 - _DAY_MS
-        blocks = self.services.log.count(kind="request.blocked", actor=self.actor, since=since)
+        try:
+            blocks = self.services.log.count(kind="request.blocked", actor=self.actor, since=since)
+        except AuditError as error:
+            raise StoreError(f"The log could not be read, so nothing was made: {error}") from error
         counters = {**self.context.counters, "actor.blocks_24h": blocks}
         self.context = replace(self.context, counters=counters)
 
@@ -167,6 +170,22 @@ class Passage:
                     f"No work folder could be made under {work} ({error.strerror}); free or unlock it."
                 ) from error
         return self._folder / name
+
+    def keep(self, source: Path, name: str) -> Path:
+        """A copy of a caller's file that nobody can exchange between the checks and the use.
+
+        Raises:
+            MediaError: it cannot be read, or there is no room for the copy.
+        """
+        suffix = source.suffix if source.suffix.isascii() and len(source.suffix) <= 8 else ""
+        copy = self.file(f"{name}{suffix}")
+        try:
+            if not source.is_file():
+                raise MediaError(f"{source} is not a file; check the path.")
+            shutil.copyfile(source, copy)
+        except OSError as error:
+            raise MediaError(f"{source} cannot be read ({error.strerror}); check the path.") from error
+        return copy
 
     def close(self) -> None:
         """Remove the work folder; whatever was released or held has left it."""

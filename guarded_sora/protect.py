@@ -56,6 +56,8 @@ def protect(
     request = PromptRequest(prompt=prompt, profile=profile)
     passage = Passage(services, context, progress or Silent())
     try:
+        # Checked, marked and signed is this copy: the caller's file may be exchanged meanwhile.
+        source = passage.keep(source, "source")
         stream = FrameStream(source, services.worker)
         passage.begin("request", {"protect": True, "source_type": source_type}, request.words)
         passage.count_history()

@@ -25,6 +25,7 @@ from guarded_sora.policies.finding import (
 )
 
 MILLION = 1_000_000
+MOST_FINDINGS = 100
 
 
 def ppm(value: float | None) -> int | None:
@@ -99,12 +100,24 @@ def decision_entry(decision: Decision) -> dict[str, Any]:
             {"id": rule.id, "reason": rule.reason, "action": rule.action.value} for rule in decision.rules
         ],
         "pack": _pack(decision),
-        "findings": [finding_entry(finding) for finding in decision.findings],
+        "findings": [finding_entry(finding) for finding in strongest(decision.findings)],
+        "findings_total": len(decision.findings),
         "checks": [check_entry(check) for check in decision.checks],
         "shadow": None
         if decision.shadow is None
         else {"action": decision.shadow.action.value, "pack": _pack(decision.shadow)},
     }
+
+
+def strongest(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings an entry has room for: the most severe and most certain, in their own order.
+
+    An entry has 64 KiB; a prompt made of a thousand forbidden words must still leave its record.
+    """
+    order = sorted(
+        range(len(findings)), key=lambda at: (-findings[at].severity, -(findings[at].score or 0.0), at)
+    )
+    return [findings[at] for at in sorted(order[:MOST_FINDINGS])]
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -33,6 +37,8 @@ from guarded_sora.provenance.watermark.mark import KeyedTileMark
 from guarded_sora.settings import Settings
 from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
 from guarded_sora.worker import Worker
+
+_LEFT_OVER_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,6 +96,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         KeyMissing, StoreError, UsageError: each with one sentence on what to do.
     """
     engine = open_engine(settings.home, settings.database_url)
+    _sweep(settings.work)
     try:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
@@ -135,6 +142,14 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
     except BaseException:
         engine.dispose()
         raise
+
+
+def _sweep(work: Path) -> None:
+    """Remove what runs that were killed left behind; younger folders may belong to a run under way."""
+    with suppress(OSError):
+        for folder in work.iterdir():
+            if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load_backend(spec: Any) -> VideoBackend:
