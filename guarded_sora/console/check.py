@@ -14,14 +14,14 @@ from fastapi.responses import Response
 
 from guarded_sora.console.language import language_of, languages
 from guarded_sora.console.render import is_fragment, page
-from guarded_sora.console.session import Brake, same_origin
+from guarded_sora.console.session import same_origin
 from guarded_sora.server.problems import Problem
 from guarded_sora.server.state import Here
 from guarded_sora.server.verify import examine
 from guarded_sora.verification import Evidence, Verdict
 
 router = APIRouter()
-_brake = Brake(an_hour=60)
+_CHECKS_AN_HOUR = 60
 
 TONES = {
     "ours_intact": "good",
@@ -57,7 +57,7 @@ async def check(request: Request, server: Here) -> Response:
     """The answer, as a page or as a part of it."""
     same_origin(request)
     try:
-        _brake.take(request)
+        server.brake("check", request, an_hour=_CHECKS_AN_HOUR)
         verdict = await examine(request, server, "full")
     except Problem as problem:
         if problem.status not in (400, 413, 415, 429, 503):

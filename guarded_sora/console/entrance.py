@@ -9,14 +9,14 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from guarded_sora.console.render import page
-from guarded_sora.console.session import SIGN_IN, Brake, Person, acts, person_of, same_origin, sees
+from guarded_sora.console.session import SIGN_IN, Person, acts, person_of, same_origin, sees
 from guarded_sora.errors import UsageError
 from guarded_sora.server.access import SCOPES, SESSION_SECONDS
 from guarded_sora.server.problems import Problem
 from guarded_sora.server.state import COOKIE, Here, Server
 
 router = APIRouter()
-_brake = Brake(an_hour=120)
+_TRIES_AN_HOUR = 120
 
 Text = Annotated[str, Form(max_length=300)]
 
@@ -40,7 +40,7 @@ def sign_in_page(request: Request, server: Here, next: str = "") -> Response:
 def sign_in(request: Request, server: Here, key: Text, next: Text = "") -> Response:
     """A key for a session."""
     same_origin(request)
-    _brake.take(request)
+    server.brake("sign-in", request, an_hour=_TRIES_AN_HOUR)
     principal = server.access.authenticate(key.strip())
     if principal is None:
         problem = "This key is not known here, has expired or was revoked."
@@ -68,7 +68,7 @@ def welcome_page(request: Request) -> Response:
 def welcome(request: Request, server: Here, link: Text) -> Response:
     """The first administrator's key, shown once."""
     same_origin(request)
-    _brake.take(request)
+    server.brake("sign-in", request, an_hour=_TRIES_AN_HOUR)
     key = server.access.redeem(link.strip().rpartition("#")[2])
     if key is None:
         problem = "This link was used, is older than an hour, or a newer one was printed."

@@ -11,13 +11,13 @@ from fastapi.responses import Response
 
 from guarded_sora.console.language import language_of, languages
 from guarded_sora.console.render import page
-from guarded_sora.console.session import Brake, same_origin
+from guarded_sora.console.session import same_origin
 from guarded_sora.errors import UsageError
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.server.state import Here
 
 router = APIRouter()
-_brake = Brake(an_hour=20)
+_NOTICES_AN_HOUR = 20
 
 GROUNDS = ("my_likeness", "my_work", "sexual", "violence", "deception", "other")
 
@@ -39,7 +39,7 @@ def notice(
 ) -> Response:
     """Open a case; what was written is kept encrypted, and can be erased."""
     same_origin(request)
-    _brake.take(request)
+    server.brake("notice", request, an_hour=_NOTICES_AN_HOUR)
     if ground not in GROUNDS or not statement.strip() or not about.strip():
         words = languages()[language_of(request)]
         return _page(request, problem=words["notice.incomplete"], status=400)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hmac
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -88,27 +85,3 @@ def same_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise Problem(403, "This request came from another site.", code="cross_site")
-
-
-class Brake:
-    """So many goes an hour from one address; kept in memory only, the oldest forgotten first."""
-
-    def __init__(self, an_hour: int, *, addresses: int = 10_000) -> None:
-        self._an_hour = an_hour
-        self._addresses = addresses
-        self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._lock = Lock()
-
-    def take(self, request: Request) -> None:
-        """Count one go. Raises Problem 429."""
-        address = request.client.host if request.client is not None else ""
-        now = time.monotonic()
-        with self._lock:
-            left, at = self._seen.pop(address, (float(self._an_hour), now))
-            left = min(float(self._an_hour), left + (now - at) * self._an_hour / 3600)
-            allowed = left >= 1
-            self._seen[address] = (left - 1 if allowed else left, now)
-            while len(self._seen) > self._addresses:
-                self._seen.popitem(last=False)
-        if not allowed:
-            raise Problem(429, "Too many from this address; try again later.", retry_after=60)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,29 @@ class Turnstile:
             self._room.release()
 
 
+class Brake:
+    """So many goes an hour from one address; kept in memory only, the oldest forgotten first."""
+
+    def __init__(self, an_hour: int, *, addresses: int = 10_000) -> None:
+        self._an_hour = an_hour
+        self._addresses = addresses
+        self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, address: str) -> None:
+        """Count one go. Raises Problem 429."""
+        now = time.monotonic()
+        with self._lock:
+            left, at = self._seen.pop(address, (float(self._an_hour), now))
+            left = min(float(self._an_hour), left + (now - at) * self._an_hour / 3600)
+            allowed = left >= 1
+            self._seen[address] = (left - 1 if allowed else left, now)
+            while len(self._seen) > self._addresses:
+                self._seen.popitem(last=False)
+        if not allowed:
+            raise Problem(429, "Too many from this address; try again later.", retry_after=60)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Server:
     """One server process."""
@@ -53,8 +77,12 @@ class Server:
     pool: JobPool
     metrics: Metrics
     checks: Turnstile
-    # Signs the tokens of forms that need no session; another process makes its own.
-    form_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    brakes: dict[str, Brake] = field(default_factory=dict)
+
+    def brake(self, name: str, request: Request, *, an_hour: int) -> None:
+        """Count one use of ``name`` by this address. Raises Problem 429."""
+        address = request.client.host if request.client is not None else ""
+        self.brakes.setdefault(name, Brake(an_hour)).take(address)
 
 
 def make_server(services: Services, options: ServerOptions) -> Server:

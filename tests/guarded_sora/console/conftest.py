@@ -62,7 +62,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def browser() -> Iterator[Any]:
     """Headless Chromium; without one the tests that need it are skipped, and say so."""
     if CHROMIUM is None:
-        pytest.skip("NO BROWSER: the end-to-end tests did not run; install one with: apt-get install chromium")
+        pytest.skip("NO BROWSER: the end-to-end tests did not run; install one: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
