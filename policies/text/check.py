@@ -46,6 +46,7 @@ class LexiconCheck:
             pack.lexicons.combinations,
             decode=True,
             typo_terms=lambda term: term.section.role == "report" and term.section.severity == 3,
+            mend=True,
             guards=pack.lexicons.guards,
         )
 

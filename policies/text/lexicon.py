@@ -29,7 +29,7 @@ MASK_LIMIT: Final = 20_000
 
 _MASK_CHARACTERS: Final = "*●○◯〇◎×✕■□＊•·_#"
 _MASKS = re.compile(f"(?<=[^\\W_])[{_MASK_CHARACTERS}]")
-_TO_MASK: Final = str.maketrans(dict.fromkeys(_MASK_CHARACTERS, MASK))
+TO_MASK: Final = str.maketrans(dict.fromkeys(_MASK_CHARACTERS, MASK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +108,7 @@ class Matcher:
         automaton = self._squeezed if view.squeezed else self._plain
         hits = self._collect(automaton, view, view.text)
         if not view.squeezed and _MASKS.search(view.text):
-            masked = replace(
-                view, name=f"{view.name}+masked", text=view.text.translate(_TO_MASK), tricky=True
-            )
+            masked = replace(view, name=f"{view.name}+masked", text=view.text.translate(TO_MASK), tricky=True)
             hits.extend(self._collect(self._masked, masked, masked.text))
         return _without_exempt(_longest(hits))
 

@@ -12,6 +12,7 @@ from guarded_sora.policies.text.combine import Combiner
 from guarded_sora.policies.text.decode import Hidden, decoded_views, find_hidden
 from guarded_sora.policies.text.fuzzy import TypoIndex
 from guarded_sora.policies.text.lexicon import Hit, Matcher, Term
+from guarded_sora.policies.text.mend import WordMender
 from guarded_sora.policies.text.normalise import View, base_views, derive_views, sanitise, surface_text
 from guarded_sora.policies.text.terms import Combination, Section
 
@@ -36,7 +37,8 @@ class TermSearch:
     """Terms, combinations and typos of some sections.
 
     ``decode`` also reads hidden text; ``typo_terms`` tells which terms to look for misspelled, and
-    ``joined_typos`` whether over several words; ``guards`` are real words that are no typos.
+    ``joined_typos`` whether over several words, ``mend`` whether words of longer terms are put right
+    where they are misspelled or masked; ``guards`` are real words that are no typos.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class TermSearch:
         decode: bool,
         typo_terms: Callable[[Term], bool],
         joined_typos: bool = False,
+        mend: bool = False,
         guards: Iterable[str] = (),
     ) -> None:
         self._matcher = Matcher(sections)
@@ -54,6 +57,7 @@ class TermSearch:
         self._decode = decode
         self._typo_terms = typo_terms
         self._joined_typos = joined_typos
+        self._mend = mend
         self._guards = frozenset(surface_text(word) for word in guards)
 
     @cached_property
@@ -77,9 +81,15 @@ class TermSearch:
             views.extend(decoded_views(bases[-1], runs))
             if len(bases) > 1:
                 views.extend(decoded_views(bases[0], ()))
+        mended = self._mended.view(bases[-1]) if self._mend else None
+        if mended is not None:
+            views.append(mended)
         kept = Kept()
         for view in views:
             hits = self._matcher.find(view)
+            if view is mended:
+                # Put right, ordinary words could mean anything: only whole severe terms count.
+                hits = [hit for hit in hits if self._typo_terms(hit.term) and " " in hit.term.text]
             if view is bases[-1] or view is bases[0]:
                 hits = [*hits, *self._misspelled(view, hits)]
             self._observe(view, hits, clean, kept)
@@ -87,6 +97,17 @@ class TermSearch:
             if run.smuggled:
                 kept.hidden((run.start, run.end), run.kind)
         return kept.observations()
+
+    @cached_property
+    def _mended(self) -> WordMender:
+        words = {
+            word
+            for term in self._matcher.terms
+            if self._typo_terms(term)
+            for word in surface_text(term.text).split()
+            if " " in term.text.strip()
+        }
+        return WordMender(words, guards=self._guards)
 
     def _misspelled(self, view: View, hits: Sequence[Hit]) -> list[Hit]:
         taken = [(hit.start, hit.end) for hit in hits]

@@ -20,7 +20,7 @@ _PHONE = re.compile(
     r"|\(\d{3}\)[ ]?\d{3}-\d{4}|\d{3}-\d{3}-\d{4}|0\d{1,4}-\d{1,4}-\d{4})(?![\w-])"
 )
 _STREET = re.compile(
-    r"(?<!\w)\d{1,5} (?:[a-z]{2,20} ){1,3}(?:street|avenue|boulevard|lane|drive|court|road|way|square|apartment|apt)\b"
+    r"(?<!\w)\d{1,5} (?:[a-z]{2,20} ){1,3}(?:street|avenue|boulevard|lane|drive|court|road|way|square|apt)\b"
     r"(?=.{0,40}?\b\d{5}\b)",
     re.IGNORECASE,
 )

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.policy import ATTACKS, CARRIERS, SEEDS, Ours, PlainList, main, own_pairs, row, share
+from guarded_sora.policies.pack import load_pack
+from guarded_sora.policies.taxonomy import CATEGORIES
+
+
+@pytest.fixture(scope="module")
+def ours() -> Ours:
+    return Ours(load_pack())
+
+
+def test_own_prompts_are_well_formed_and_distinct() -> None:
+    pairs = own_pairs()
+    assert len(pairs) >= 150
+    for pair in pairs:
+        assert pair.category in CATEGORIES and pair.unsafe.strip() and pair.benign.strip()
+    texts = [text for pair in pairs for text in (pair.unsafe, pair.benign)]
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_family_is_covered(ours: Ours, name: str) -> None:
+    texts = [CARRIERS[0].format(ATTACKS[name](seed)) for seed in SEEDS]
+    assert texts != [CARRIERS[0].format(seed) for seed in SEEDS]
+    assert share(ours.stops, texts) >= 0.95
+
+
+def test_benign_twins_pass_and_most_unsafe_prompts_are_stopped(ours: Ours) -> None:
+    pairs = own_pairs()
+    assert [pair.benign for pair in pairs if ours.stops(pair.benign)] == []
+    assert share(ours.stops, [pair.unsafe for pair in pairs]) >= 0.9
+
+
+def test_the_peer_is_a_fair_word_list() -> None:
+    plain = PlainList(load_pack())
+    assert plain.stops("A BEHEADING, at dawn") and plain.stops("a severed head")
+    assert not plain.stops("b e h e a d i n g") and not plain.stops("")
+
+
+def test_rows_have_a_ratio_only_with_a_peer() -> None:
+    assert row("a", 1.0, 2.0, "p").ratio == 0.5
+    assert row("a", 1.0).ratio is None and row("a", 1.0, 0.0, "p").ratio is None
+
+
+def test_a_missing_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--data", str(tmp_path / "absent")])
+    assert caught.value.code == 2 and "is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_json_holds_what_others_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"text": "a beheading", "label": "unsafe"}) + "\n")
+    assert main(["--json", "--quick", "--data", str(tmp_path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"name", "environment", "rows"} and result["name"] == "policy"
+    assert all(
+        set(item) == {"metric", "ours", "peer", "peer_name", "ratio", "better", "unit"}
+        for item in result["rows"]
+    )
+    assert any(item["metric"].startswith("stopped, mine.jsonl, unsafe") for item in result["rows"])
