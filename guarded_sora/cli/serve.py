@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import settings_from, state_options
-from guarded_sora.cli.output import open_sora
 from guarded_sora.errors import UsageError
+
+if TYPE_CHECKING:
+    from guarded_sora.api import GuardedSora
+    from guarded_sora.settings import Settings
+
+
+def _open(settings: Settings) -> GuardedSora:
+    """The installation, around a server of films where the backend is an address."""
+    from guarded_sora.api import GuardedSora
+    from guarded_sora.server.upstream import UpstreamBackend
+    from guarded_sora.services import open_services
+
+    remote = settings.backend.startswith(("http://", "https://"))
+    upstream = UpstreamBackend(settings.backend) if remote else None
+    return GuardedSora(open_services(settings, backend=upstream))
 
 
 @click.command("serve")
@@ -71,7 +86,8 @@ def command(
     options = ServerOptions(
         host=host, port=port, workers=workers, queue=queue, upload_mib=upload_mib, public_url=public_url
     )
-    with open_sora(settings_from(home, database_url, backend=backend)) as sora:
+    settings = settings_from(home, database_url, backend=backend)
+    with _open(settings) as sora:
         app = create_app(sora.services, options)
         token = app.state.server.access.first_link()
         if token is not None:

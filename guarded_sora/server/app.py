@@ -21,7 +21,7 @@ from guarded_sora.audit.errors import AuditError
 from guarded_sora.console import mount
 from guarded_sora.console.render import problem_page, wants_page
 from guarded_sora.errors import GuardedSoraError, MediaError, UsageError
-from guarded_sora.server import moderations, operations, transparency, verify, videos
+from guarded_sora.server import moderations, operations, resolution, transparency, verify, videos
 from guarded_sora.server.bounds import App, BodyBounds, Message, Receive, Send
 from guarded_sora.server.options import ServerOptions
 from guarded_sora.server.problems import Problem, answer
@@ -63,7 +63,7 @@ def create_app(services: Services, options: ServerOptions | None = None) -> Fast
         redoc_url=None,
     )
     app.state.server = server
-    for routes in (videos, moderations, verify, transparency, operations):
+    for routes in (videos, moderations, verify, transparency, resolution, operations):
         app.include_router(routes.router)
     mount(app)
     _errors(app)

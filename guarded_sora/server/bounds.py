@@ -76,7 +76,7 @@ class BodyBounds:
 
     def limit(self, path: str) -> int:
         """Bytes that a body sent to ``path`` may have."""
-        if path in ("/v1/verify", "/check"):
+        if path in ("/v1/verify", "/check", "/matches/byContent"):
             return self._options.upload_mib * MIB + _FORM_SLACK
         if path == "/v1/videos":
             return self._options.reference_mib * MIB + _FORM_SLACK

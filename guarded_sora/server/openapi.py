@@ -103,3 +103,25 @@ def video_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def page_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """A page of video objects."""
     return {200: {"description": "A page of video objects."}, **documented(401, 403, *statuses)}
+
+
+BINDING_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["alg", "value"],
+                    "properties": {"alg": _TEXT, "value": _TEXT},
+                }
+            }
+        },
+    }
+}
+CONTENT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
