@@ -143,3 +143,11 @@ def test_every_error_is_a_policy_error_with_a_stable_code() -> None:
     assert (PolicyError.code, PackInvalid.code, ConditionInvalid.code) == (
         "policy", "policy.pack_invalid", "policy.condition_invalid",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("region", "applies"), [("US-CA", True), ("us-ca", True), ("US", True), ("US-TX", False), ("CA", False)]
+)
+def test_an_overlay_for_a_part_of_a_country(region: str, applies: bool) -> None:
+    overlay = load_pack().overlays["us-ca"]
+    assert overlay.applies(RequestContext(region=region, age_tier="adult")) is applies
