@@ -16,7 +16,7 @@ Legend: T frames, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,7 +37,18 @@ SAME = 60
 MIN_QUALITY = 20
 """Below this quality (of 100) a hash says little: black, white, or a bare gradient."""
 
+PLACED_SAME = 64
+"""The same for cells compared under a known placement: a quarter of what is seen may differ."""
+
+_PLACED_CELLS = 40
+_PLACED_CONTRAST = 0.25
 _FRAMES_PER_SECOND = 8.0
+
+Placement = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Where a copy lies: from places in the original to places in the copy, both 0 to 1 across the frame.
+
+``((xx, xy, x0), (yx, yy, y0))``: x' = xx * x + xy * y + x0, y' = yx * x + yy * y + y0.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +88,24 @@ class FingerprintMatch:
     flat: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SecondPicture:
+    """The mean picture of one second: ``luma`` float64 (64, 64), 0 to 255, the whole frame squeezed in."""
+
+    second: float
+    luma: NDArray[np.float64]
+
+
 def fingerprint(frames: Iterable[FrameBatch]) -> tuple[SecondHash, ...]:
     """Hashes of the seconds of a film, in order; a clip shorter than a second has one.
 
     One pass; holds one picture of 64 x 64. Frames without a finite time are left out.
     """
-    result: list[SecondHash] = []
+    return tuple(_hash(item.luma, item.second) for item in pictures(frames))
+
+
+def pictures(frames: Iterable[FrameBatch]) -> Iterator[SecondPicture]:
+    """The mean picture of every second, from which hashes are made."""
     total = np.zeros((SIDE, SIDE), dtype=np.float64)
     count, current, due = 0, 0, -math.inf
     for batch in frames:
@@ -93,7 +116,7 @@ def fingerprint(frames: Iterable[FrameBatch]) -> tuple[SecondHash, ...]:
             second = max(math.floor(time + 1e-6), current)
             if second != current:
                 if count:
-                    result.append(_hash(total / count, current))
+                    yield SecondPicture(second=float(current), luma=total / count)
                 total[:], count, current, due = 0.0, 0, second, -math.inf
             if time < due:
                 continue
@@ -101,13 +124,12 @@ def fingerprint(frames: Iterable[FrameBatch]) -> tuple[SecondHash, ...]:
             total += _thumbnail(frame)
             count += 1
     if count:
-        result.append(_hash(total / count, current))
-    return tuple(result)
+        yield SecondPicture(second=float(current), luma=total / count)
 
 
 def hash_picture(frame: NDArray[np.uint8]) -> SecondHash:
     """The hash of one picture, uint8 (H, W, 3), as second 0."""
-    return _hash(_thumbnail(frame), 0)
+    return _hash(_thumbnail(frame), 0.0)
 
 
 def hamming(a: bytes, b: bytes) -> int:
@@ -140,6 +162,74 @@ def match(
             best = found
     assert best is not None
     return best
+
+
+def match_placed(
+    a: Sequence[SecondPicture], b: Sequence[SecondHash], placements: Sequence[Placement]
+) -> FingerprintMatch:
+    """How much of film ``a``, a cropped or turned copy, is in film ``b``, given where it may lie.
+
+    Only the cells of ``b`` that ``a`` still shows are compared, each weighted by how clearly ``a``
+    shows it. ``distance`` is on the scale of ``match``: 256 times the share of cells that differ.
+    With several placements the best one counts, and chance is allowed for by ``PLACED_SAME``.
+    """
+    references = [(item, _cell_signs(item.cells)) for item in b if item.cells]
+    best = FingerprintMatch(matched_seconds=0, usable_seconds=len(a), similarity=0.0)
+    if not references:
+        return best
+    for placement in placements:
+        matched, distances, offsets, nearest = 0, [], [], float(BITS)
+        for picture in a:
+            contrast, seen = _placed(picture.luma, placement)
+            weights = np.minimum(np.abs(contrast), 8.0) * seen
+            total = float(weights.sum())
+            if seen.sum() < _PLACED_CELLS or total < _PLACED_CONTRAST * seen.sum():
+                continue
+            shares = [float(weights[(contrast > 0) != signs].sum()) / total for _, signs in references]
+            place = int(np.argmin(shares))
+            nearest = min(nearest, BITS * shares[place])
+            if BITS * shares[place] <= PLACED_SAME:
+                matched += 1
+                distances.append(BITS * shares[place])
+                offsets.append(references[place][0].second - picture.second)
+        found = FingerprintMatch(
+            matched_seconds=matched,
+            usable_seconds=len(a),
+            similarity=matched / max(len(a), 1),
+            offset=float(np.median(offsets)) if offsets else None,
+            flipped=placement[0][0] < 0,
+            distance=float(np.mean(distances)) if distances else nearest,
+        )
+        if (found.matched_seconds, -found.distance) > (best.matched_seconds, -best.distance):
+            best = found
+    return best
+
+
+def _placed(luma: NDArray[np.float64], placement: Placement) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Contrasts (16, 16) of a picture laid where it was in the original, and which cells it shows."""
+    (xx, xy, x0), (yx, yy, y0) = placement
+    matrix = np.array(
+        [
+            [xx, xy, SIDE * x0 + 0.5 * (xx + xy) - 0.5],
+            [yx, yy, SIDE * y0 + 0.5 * (yx + yy) - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(luma.astype(np.float32), matrix, (SIDE, SIDE), flags=flags)
+    shown = cv2.warpAffine(np.ones((SIDE, SIDE), dtype=np.float32), matrix, (SIDE, SIDE), flags=flags)
+    side = SIDE // CELLS
+    cover = shown.reshape(CELLS, side, CELLS, side).mean(axis=(1, 3))
+    cells = laid.reshape(CELLS, side, CELLS, side).mean(axis=(1, 3)) / np.maximum(cover, 1e-6)
+    full = (cover > 0.95).astype(np.float64)
+    # A cell is judged by the nine around it, so all nine must be in sight; at the frame's own edge
+    # the border is repeated, as it was for the original.
+    whole = cv2.blur(full, (3, 3), borderType=cv2.BORDER_REPLICATE) > 0.99
+    around = cv2.blur(cells.astype(np.float64), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cells - around, dtype=np.float64), np.asarray(whole, dtype=np.bool_)
+
+
+def _cell_signs(cells: bytes) -> NDArray[np.bool_]:
+    return np.unpackbits(np.frombuffer(cells, dtype=np.uint8)).reshape(CELLS, CELLS).astype(bool)
 
 
 def _compare(
@@ -192,12 +282,12 @@ def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(cv2.resize(luma, (SIDE, SIDE), interpolation=mode), dtype=np.float64)
 
 
-def _hash(picture: NDArray[np.float64], second: int) -> SecondHash:
+def _hash(picture: NDArray[np.float64], second: float) -> SecondHash:
     basis = _cosines()
     block = basis @ picture @ basis.T
     bits = np.packbits((block > np.median(block)).ravel())
     return SecondHash(
-        second=float(second),
+        second=second,
         bits=bits.tobytes(),
         quality=_quality(picture),
         cells=np.packbits((contrasts(picture) > 0).ravel()).tobytes(),

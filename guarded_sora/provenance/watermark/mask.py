@@ -38,7 +38,8 @@ def visibility(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def strength(mask: NDArray[np.float32], psnr: float) -> float:
     """Factor on ``mask`` at which a pattern of unit deviation changes luma by ``psnr`` dB."""
-    target = 255.0 * 10.0 ** (-psnr / 20.0)
+    # A tenth of a dB pays for what the pattern and its mask have in common.
+    target = 255.0 * 10.0 ** (-(psnr + 0.1) / 20.0)
     # Rounding to whole levels adds the noise of a uniform error; take it off the budget.
     budget = np.sqrt(max(target * target - 1.0 / 12.0, 0.25 * target * target))
     return float(budget / max(float(np.sqrt(np.mean(mask * mask))), 1e-6))

@@ -20,14 +20,20 @@ MIN_SIDE = 48
 _CLIP = 2.5
 
 
+def working_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) to which a picture of ``shape`` (H, W) is scaled down."""
+    short = min(shape)
+    if short <= CANONICAL_LINES:
+        return shape
+    factor = CANONICAL_LINES / short
+    return max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1)
+
+
 def working_luma(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 (h, w): luma scaled down to 360 lines; smaller pictures are never scaled up."""
-    short = min(frame.shape[:2])
-    if short > CANONICAL_LINES:
-        height, width = frame.shape[:2]
-        factor = CANONICAL_LINES / short
-        size = (max(round(width * factor), 1), max(round(height * factor), 1))
-        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    size = working_size((frame.shape[0], frame.shape[1]))
+    if size != frame.shape[:2]:
+        frame = np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if frame.ndim == 2:
         return frame
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
