@@ -99,12 +99,10 @@ class Overlay:
         """Whether it holds for this request. Unknown age or region counts as in scope."""
         region = context.region.upper()
         known_region = region == "EU" or bool(_REGION.match(region))
-        in_region = (
-            not self.regions
-            or not known_region
-            or region in self.regions
-            or region.partition("-")[0] in self.regions
-        )
+        # A country without its part is unknown for an overlay that holds for the part.
+        part_unknown = any(item.startswith(f"{region}-") for item in self.regions)
+        wanted = {region, region.partition("-")[0]}
+        in_region = not self.regions or not known_region or part_unknown or bool(self.regions & wanted)
         in_tier = not self.age_tiers or context.age_tier == "unknown" or context.age_tier in self.age_tiers
         return in_region and in_tier
 
