@@ -9,7 +9,7 @@ from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, Finding
 from guarded_sora.policies.text.check import PromptCheck
-from guarded_sora.stages import CheckSummary
+from guarded_sora.stages import CheckSummary, StageRunner
 from guarded_sora.store.grants import Scope
 
 
@@ -26,6 +26,7 @@ def check_prompt(passage: Passage, text: str) -> None:
     for run in passage.consents.runs:
         checks.append(passage.runner.record(run))
     passage.note(passage.consents.cover(findings, "generate"), checks)
+    passage.shadow_words = _shadow_findings(passage, text)
 
 
 def check_frames(
@@ -66,6 +67,23 @@ def inspect_frames(
         findings += outcome.value.findings if outcome.value else ()
         checks.append(outcome.run)
     return passage.consents.cover(findings, scope), checks
+
+
+def _shadow_findings(passage: Passage, text: str) -> tuple[Finding, ...]:
+    """What the checks of a pack on trial see; one that fails there sees nothing and stops nothing."""
+    if passage.services.shadow is None:
+        return ()
+    aside = StageRunner()  # its records are the trial's own and not part of the request's
+    findings: list[Finding] = []
+    for check in passage.services.shadow.checks:
+        outcome = aside.run_check(
+            check.name,
+            lambda check=check: tuple(check.check(text, passage.context)),
+            version=check.version,
+            deadline=passage.services.settings.deadlines.check,
+        )
+        findings += outcome.value or ()
+    return tuple(findings)
 
 
 def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[Sequence[Finding], CheckRun]:

@@ -15,9 +15,9 @@ from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.consent import Consents, read_consents
 from guarded_sora.errors import GuardedSoraError, MediaError, StageFailed, StoreError
-from guarded_sora.policies.finding import CheckRun, Decision, Finding, RequestContext
+from guarded_sora.policies.finding import CheckRun, Decision, Finding, Modality, RequestContext
 from guarded_sora.progress import Progress
-from guarded_sora.records import check_entry, decision_entry
+from guarded_sora.records import check_entry, context_entry, decision_entry
 from guarded_sora.services import Services
 from guarded_sora.stages import ReleaseToken, StageRunner
 
@@ -50,6 +50,7 @@ class Passage:
         self.intent_id = intent_id or uuid7()
         self.findings: tuple[Finding, ...] = ()
         self.checks: tuple[CheckRun, ...] = ()
+        self.shadow_words: tuple[Finding, ...] = ()
         self._folder: Path | None = None
         self._consents: Consents | None = None
 
@@ -129,7 +130,15 @@ class Passage:
 
     def decide(self) -> Decision:
         """Judge all findings and checks so far, over prompt, pictures and frames together."""
-        return self.services.policy.decide(self.findings, self.context, self.checks)
+        decision = self.services.policy.decide(self.findings, self.context, self.checks)
+        if self.services.shadow is None:
+            return decision
+        seen = tuple(finding for finding in self.findings if finding.modality is not Modality.PROMPT)
+        # A pack on trial has no effect, not even by failing.
+        with suppress(Exception):
+            tried = self.services.shadow.policy.decide((*self.shadow_words, *seen), self.context, self.checks)
+            return replace(decision, shadow=tried)
+        return decision
 
     def note(self, findings: Sequence[Finding], checks: Sequence[CheckRun]) -> None:
         """Add what a group of checks saw and how each of them went."""
@@ -138,7 +147,12 @@ class Passage:
 
     def outcome(self, decision: Decision, **more: Any) -> dict[str, Any]:
         """The body of an outcome event."""
-        return {**decision_entry(decision), "stages": self.stage_entries(), **more}
+        return {
+            **decision_entry(decision),
+            "context": context_entry(self.context),
+            "stages": self.stage_entries(),
+            **more,
+        }
 
     # -- stages
 

@@ -34,6 +34,7 @@ from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
 from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
+from guarded_sora.rollout import Shadow, open_shadow, read_rollout
 from guarded_sora.settings import Settings
 from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
 from guarded_sora.worker import Worker
@@ -60,6 +61,7 @@ class Services:
     registry: Registry
     grants: GrantBook
     policy: PolicyEngine
+    shadow: Shadow | None
     prompt_checks: tuple[PromptCheck, ...]
     frame_checks: tuple[FrameCheck, ...]
     mark: Watermark
@@ -100,7 +102,8 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
     try:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
-        pack = load_pack(settings.pack)
+        rollout = read_rollout(settings.home)
+        pack = load_pack(settings.pack) if settings.pack or not rollout.decides else rollout.decides.load()
         registry_keys = RegistryKeys(keys.commitment_key)
         registry = Registry(engine, registry_keys)
         key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
@@ -119,6 +122,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             registry=registry,
             grants=GrantBook(engine, registry_keys),
             policy=PolicyEngine(pack),
+            shadow=open_shadow(rollout),
             prompt_checks=(
                 *default_prompt_checks(pack),
                 ProtectedNamesCheck(registry),

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import orjson
 
+from guarded_sora.cli import rollout
 from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, worst
 from guarded_sora.cli.options import context_options, output_options, request_context
 from guarded_sora.cli.output import clean, print_json, print_table
@@ -22,6 +23,9 @@ _LONGEST_LINE = 2_000_000
 def command() -> None:
     """Check prompts; test and lint policy packs."""
 
+
+for _name in ("diff", "shadow", "promote"):
+    command.add_command(getattr(rollout, _name))
 
 _pack_option = click.option(
     "--pack",
