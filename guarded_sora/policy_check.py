@@ -20,7 +20,8 @@ def check_text(
     runs: list[CheckRun] = []
     for check in checks:
         start = time.perf_counter()
-        state, reason, seen = CheckState.RAN, "", ()
+        state, reason = CheckState.RAN, ""
+        seen: tuple[Finding, ...] = ()
         try:
             seen = tuple(check.check(text, context))
         except Exception as error:
