@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,6 +121,22 @@ def export_entries(
     except OSError as error:
         raise _failed(path, error) from error
     return Exported(files=3, entries=count, checkpoint=checkpoint)
+
+
+def write_verifier(path: Path) -> None:
+    """Write the stand-alone verifier as one file: ``python FILE.pyz PROOF --entry F --key K``.
+
+    Whoever runs it needs Python and ``cryptography``, nothing else. Raises ``FileFailed``.
+    """
+    source = (Path(__file__).parent / "verifier.py").read_bytes()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        # A fixed date: the same source gives the same bytes.
+        file.writestr(zipfile.ZipInfo("__main__.py", (1980, 1, 1, 0, 0, 0)), source)
+    try:
+        _put(path, b"#!/usr/bin/env python3\n" + archive.getvalue())
+    except OSError as error:
+        raise _failed(path, error) from error
 
 
 def _pages(

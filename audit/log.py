@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -268,14 +269,22 @@ class AuditLog:
         return ConsistencyProof(old=old, new=new, path=path)
 
     def verify(
-        self, progress: Progress | None = None, *, published: Sequence[str] = (), with_payloads: bool = True
+        self,
+        progress: Progress | None = None,
+        *,
+        published: Sequence[str] = (),
+        with_payloads: bool = True,
+        resume: Path | None = None,
     ) -> VerifyReport:
         """Re-hash everything; every row that was changed is named in the report.
 
         ``published``: checkpoints that were kept outside this database. Only they can show that the
-        log was rolled back to an older copy.
+        log was rolled back to an older copy. ``resume``: a file that keeps the place reached, so that
+        a run that was stopped goes on there; it must lie where nobody who could change the log writes.
         """
-        return Rehash(self.engine, self.vkey, self._vault if with_payloads else None).run(progress, published)
+        return Rehash(self.engine, self.vkey, self._vault if with_payloads else None).run(
+            progress, published, resume
+        )
 
     # Inside
 

@@ -39,8 +39,9 @@ class Proof:
         lines = [HEADER, f"index {self.seq}", *(base64.b64encode(item).decode() for item in self.path)]
         return "\n".join(lines) + "\n\n" + self.checkpoint
 
-    def write(self, directory: Path) -> ProofFiles:
+    def write(self, directory: Path | str) -> ProofFiles:
         """Write ``entry.json``, ``proof.tlog-proof`` and ``key.vkey``. Raises ``FileFailed``."""
+        directory = Path(directory)
         files = ProofFiles(
             entry=directory / "entry.json", proof=directory / "proof.tlog-proof", key=directory / "key.vkey"
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Engine, func, select
 
 from guarded_sora.audit import tree
@@ -13,7 +15,7 @@ from guarded_sora.audit.append import read_state
 from guarded_sora.audit.checkpoint import Checkpoint, open_note
 from guarded_sora.audit.connections import reading
 from guarded_sora.audit.entry import from_row, row_bytes
-from guarded_sora.audit.errors import LogCorrupt, ProofInvalid
+from guarded_sora.audit.errors import FileFailed, LogCorrupt, ProofInvalid
 from guarded_sora.audit.payloads import Vault
 from guarded_sora.audit.tables import checkpoints, events, payloads, tiles
 
@@ -65,8 +67,11 @@ class Rehash:
         self._roots: dict[int, list[bytes]] = {}
         self._payloads = 0
         self._pruned = 0
+        self._early: tuple[Problem, ...] = ()
 
-    def run(self, progress: Progress | None, published: Sequence[str]) -> VerifyReport:
+    def run(
+        self, progress: Progress | None, published: Sequence[str], resume: Path | None = None
+    ) -> VerifyReport:
         # Rows and checkpoints are committed together with the state, so whatever is read before the
         # state must lie inside it, however many writers are at work.
         with reading(self._engine) as connection:
@@ -93,12 +98,19 @@ class Rehash:
         for top in tops:
             if top.idx >= size >> (tree.TILE_HEIGHT * (top.level + 1)):
                 self._report(f"tiles.level={top.level}, idx={top.idx}", "stands beyond the end of the log")
-        for low in range(0, size, CHUNK):
+        # What was found before the rows were looked at is found again by every run.
+        self._early = tuple(self._problems)
+        self._start(resume, size)
+        for low in range(self._frontier.size, size, CHUNK):
             high = min(low + CHUNK, size)
             self._chunk(low, high, signed)
+            if resume is not None and high < size and not high % (16 * CHUNK):
+                self._save(resume)
             if progress is not None:
                 progress(high, size)
         self._check_roots(signed, 0)
+        if resume is not None:
+            resume.unlink(missing_ok=True)
         if edge is not None and self._frontier.to_bytes() != edge:
             self._report("tree_state.id=1", "does not hold the right edge of the rows that are there")
         return VerifyReport(
@@ -108,6 +120,45 @@ class Rehash:
             payloads=self._payloads,
             problems=tuple(self._problems),
         )
+
+    def _start(self, resume: Path | None, size: int) -> None:
+        """Go on where an earlier run was stopped, if its file is there and fits."""
+        if resume is None or not resume.exists():
+            return
+        try:
+            kept = orjson.loads(resume.read_bytes())
+            frontier = tree.Frontier.from_bytes(kept["size"], bytes.fromhex(kept["frontier"]))
+            if frontier.size % CHUNK or frontier.size > size or kept["key"] != self._key:
+                raise ValueError
+            self._roots = {
+                int(level): [bytes.fromhex(item) for item in row] for level, row in kept["roots"].items()
+            }
+            self._ts, self._payloads = int(kept["ts"]), int(kept["payloads"])
+            self._problems += [Problem(**item) for item in kept["problems"]]
+            self._frontier = frontier
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise FileFailed(
+                f"{resume} does not belong to a run over this log; delete it to start from the beginning."
+            ) from error
+
+    def _save(self, resume: Path) -> None:
+        kept = {
+            "key": self._key,
+            "size": self._frontier.size,
+            "frontier": self._frontier.to_bytes().hex(),
+            "roots": {str(level): [item.hex() for item in row] for level, row in self._roots.items()},
+            "ts": self._ts,
+            "payloads": self._payloads,
+            "problems": [asdict(item) for item in self._problems if item not in self._early],
+        }
+        partial = resume.with_name(resume.name + ".partial")
+        try:
+            partial.write_bytes(orjson.dumps(kept))
+            partial.replace(resume)
+        except OSError as error:
+            raise FileFailed(
+                f"The place reached could not be kept in {resume} ({error.strerror})."
+            ) from error
 
     def _report(self, where: str, what: str) -> None:
         if len(self._problems) < MAX_PROBLEMS:

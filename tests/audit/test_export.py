@@ -1,12 +1,14 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from guarded_sora.audit import Event, tree
 from guarded_sora.audit.errors import EntryInvalid, FileFailed
-from guarded_sora.audit.export import export_entries, export_tiles
+from guarded_sora.audit.export import export_entries, export_tiles, write_verifier
 from guarded_sora.audit.verifier import CheckFailed, check_export, check_tiles, main
 from tests.audit.conftest import some
 
@@ -157,3 +159,24 @@ def test_the_verifiers_command_line_takes_all_three(small, tmp_path, capsys):
     assert main([str(tmp_path / "tiles"), "--key", str(tmp_path / "tiles" / "key.vkey")]) == 2
     with pytest.raises(SystemExit):
         main(["proof.tlog-proof", "--key", "x"])
+
+
+def test_the_verifier_is_one_file_that_runs_alone(small, tmp_path):
+    small.append(some(5))
+    files = small.prove(3).write(tmp_path / "proof")
+    write_verifier(tmp_path / "verifier.pyz")
+    first = (tmp_path / "verifier.pyz").read_bytes()
+    write_verifier(tmp_path / "verifier.pyz")
+    assert (tmp_path / "verifier.pyz").read_bytes() == first
+    command = [
+        sys.executable,
+        "-I",
+        str(tmp_path / "verifier.pyz"),
+        str(files.proof),
+        "--key",
+        str(files.key),
+    ]
+    run = subprocess.run([*command, "--entry", str(files.entry)], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout)["index"] == 3
+    with pytest.raises(FileFailed):
+        write_verifier(tmp_path / "proof" / "entry.json" / "x.pyz")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from guarded_sora.audit import migrate, tree
-from guarded_sora.audit.errors import LogCorrupt
+from guarded_sora.audit.errors import FileFailed, LogCorrupt
 from tests.audit.conftest import open_log, some, sqlite_engine
 
 SIZE = 800
@@ -248,3 +248,36 @@ def test_verify_runs_while_others_write(log):
 
     report = log.verify(progress=write_more)
     assert report.ok and report.size == SIZE and sizes[-1] > SIZE
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_goes_on_and_finds_the_same(log, tmp_path, monkeypatch):
+    monkeypatch.setattr("guarded_sora.audit.rehash.CHUNK", 256)
+    log.append(some(5000))
+    attack(log, ("UPDATE events SET kind = 'x' WHERE seq IN (7, 4500)", {}))
+    place, done = tmp_path / "place", []
+
+    def stop(at, total):
+        done.append(at)
+        if at > 4096:
+            raise Stop
+
+    with pytest.raises(Stop):
+        log.verify(stop, resume=place)
+    assert place.exists()
+    done.clear()
+    report = log.verify(lambda at, total: done.append(at), resume=place)
+    assert done[0] == 4096 + 256 and not place.exists()
+    assert [problem.where for problem in report.problems] == ["events.seq=7", "events.seq=4500"]
+    assert report.root == log.checkpoint().root
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"key": "x", "size": 256}'])
+def test_a_place_of_another_log_is_refused(small, tmp_path, content):
+    place = tmp_path / "place"
+    place.write_bytes(content)
+    with pytest.raises(FileFailed, match="delete it"):
+        small.verify(resume=place)
