@@ -35,7 +35,9 @@ class BodyBounds:
             return
         limit = self.limit(scope["path"])
         path = scope["path"]
-        declared = dict(scope["headers"]).get(b"content-length", b"")
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"")
+        has_body = declared not in (b"", b"0") or b"transfer-encoding" in headers
         if declared.isdigit() and int(declared[:20]) > limit:
             await self._refuse(path, Problem(413, _too_large(limit), code="too_large"), scope, receive, send)
             return
@@ -64,7 +66,11 @@ class BodyBounds:
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                started = True
+                if has_body and not complete:
+                    # Otherwise the server would go on reading, and dropping, the rest of the body.
+                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             await send(message)
 
         try:
@@ -88,7 +94,6 @@ class BodyBounds:
         self, path: str, problem: Problem, scope: Message, receive: Receive, send: Send
     ) -> None:
         response = answer(path, problem)
-        # What is left of the body is not read, so the connection cannot be used again.
         response.headers["connection"] = "close"
         await response(scope, receive, send)
 

@@ -52,7 +52,7 @@ _PERCENT = {
     "publish": 99,
 }
 _GENERATED = 70
-_NOTE_SECONDS = 0.5  # a note of progress at most so often: each is a write
+_NOTE_SECONDS = 0.5  # steps are noted at most so often: each note is a write
 
 
 class JobPool:
@@ -283,7 +283,7 @@ class _Noted:
     def stage(self, name: str) -> None:
         self._stage = name
         self._percent = max(self._percent, _PERCENT.get(name, self._percent))
-        self._note()
+        self._note(always=True)
 
     def step(self, done: int, total: int | None) -> None:
         if self._stage == "generate" and total:
@@ -291,8 +291,8 @@ class _Noted:
             self._percent = max(self._percent, start + (_GENERATED - start) * done // total)
         self._note()
 
-    def _note(self) -> None:
-        if time.monotonic() - self._written < _NOTE_SECONDS:
+    def _note(self, *, always: bool = False) -> None:
+        if not always and time.monotonic() - self._written < _NOTE_SECONDS:
             return
         self._written = time.monotonic()
         # Progress is a courtesy; the job itself must not fail for it.

@@ -76,6 +76,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A fresh page; errors of scripts and refusals of the content policy fail the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     opened = context.new_page()
+    opened.set_default_timeout(120_000)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on(

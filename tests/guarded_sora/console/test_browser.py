@@ -66,7 +66,7 @@ def test_the_film_can_be_examined_where_it_waits(desk: Running, page: Any) -> No
     page.keyboard.press("t")
     page.wait_for_url("**/console/cases/**")
     page.click("text=Read them from the film")
-    page.wait_for_selector("text=Mark over time", timeout=60_000)
+    page.wait_for_selector("h3:has-text('Mark over time')", timeout=120_000)
     assert page.locator("svg.timeline").count() == 1
     assert "ours" in page.locator("#examined").inner_text()
 
@@ -76,7 +76,7 @@ def test_anybody_drops_an_altered_clip_on_the_check_page(desk: Running, page: An
     page.goto(f"{desk.url}/check")
     page.set_input_files("#file", str(altered(film, tmp_path / "altered.mp4")))
     page.click("button.main")
-    page.wait_for_selector("[data-verdict]", timeout=60_000)
+    page.wait_for_selector("[data-verdict]", timeout=120_000)
     assert page.locator("[data-verdict]").get_attribute("data-verdict") == "ours_altered"
     assert page.url == f"{desk.url}/check"  # answered in place
     assert "signed credentials were removed" in page.locator("#answer").inner_text()

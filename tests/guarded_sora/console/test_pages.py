@@ -24,7 +24,7 @@ HOSTILE = "<script>alert(1)</script>\u202ereversed\u2066\x1b[31m<img src=x onerr
 
 @contextmanager
 def signed_in(desk: Running, *scopes: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=desk.url, timeout=60, headers={"accept": "text/html"}) as client:
+    with httpx.Client(base_url=desk.url, timeout=180, headers={"accept": "text/html"}) as client:
         answer = client.post("/console/sign-in", data={"key": desk.key(*scopes)})
         assert answer.status_code == 303, answer.text
         yield client
@@ -182,7 +182,7 @@ def test_plain_keeps_languages_and_drops_tricks() -> None:
 def test_the_check_page_answers_in_two_languages_and_keeps_nothing(desk: Running) -> None:
     services = desk.server.services
     film = next(services.settings.clips.glob("*.mp4"))
-    with httpx.Client(base_url=desk.url, timeout=60) as client:
+    with httpx.Client(base_url=desk.url, timeout=180) as client:
         for language, said in (("en", "released here"), ("ja", "ここで公開された")):
             answer = client.post(f"/check?lang={language}", files={"file": ("clip.mp4", film.read_bytes())})
             assert said in answer.text

@@ -37,7 +37,7 @@ class Running:
 
     def client(self, *scopes: str, **options: Any) -> httpx.Client:
         headers = {"authorization": f"Bearer {self.key(*scopes)}"} if scopes else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=180, **options)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def finished(running: Running) -> tuple[str, str]:
     return key, made["id"]
 
 
-def wait_for(done: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_for(done: Callable[[], bool], *, seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < until, "it did not happen in time"

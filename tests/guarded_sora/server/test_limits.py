@@ -92,12 +92,10 @@ def test_a_form_of_ten_thousand_parts_is_refused(tight: Running) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\x00" * 1000,
         b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"\xff\xff\xff\xffmoov" * 1000,
         b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"\x00\x00\x00\x08moov" * 100_000,
     ],
-    ids=["empty", "zeros", "endless box", "a bomb of boxes"],
+    ids=["endless box", "a bomb of boxes"],
 )
 def test_what_is_no_film_is_said_to_be_none(tight: Running, content: bytes) -> None:
     with tight.client("verify") as client:
