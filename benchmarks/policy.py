@@ -37,6 +37,7 @@ from guarded_sora.policies.text.terms import Section
 from guarded_sora.policies.vocabulary import Vocabulary
 
 PROMPTS = Path(__file__).with_name("policy_prompts.tsv")
+TEST_PROMPTS = Path(__file__).with_name("policy_prompts_test.tsv")
 CONTEXT = RequestContext(age_tier="adult", region="US")
 SEEDS = (
     "pornography", "beheading", "blood bath", "gang rape", "suicide", "masturbation", "bestiality",
@@ -184,10 +185,10 @@ class Pair:
     benign: str
 
 
-def own_pairs() -> list[Pair]:
-    """The own-written prompts beside this file, each with its benign twin."""
+def own_pairs(path: Path = PROMPTS) -> list[Pair]:
+    """The own-written prompts in ``path``, each with its benign twin."""
     pairs = []
-    for line in PROMPTS.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             category, language, _style, unsafe, benign = line.split("\t")
             pairs.append(Pair(category=category, language=language, unsafe=unsafe, benign=benign))
@@ -201,7 +202,19 @@ def own_rows(ours: Ours, peers: Sequence[tuple[str, Callable[[str], bool]]]) -> 
         groups.setdefault(f"language {pair.language}", []).append(pair)
     for pair in pairs:
         groups.setdefault(pair.category, []).append(pair)
+    unseen = own_pairs(TEST_PROMPTS)
     for peer_name, stops in peers:
+        for metric, texts, better in (
+            ("recall", [pair.unsafe for pair in unseen], "higher"),
+            ("false alarms", [pair.benign for pair in unseen], "lower"),
+        ):
+            yield row(
+                f"{metric}, once-only test prompts, n={len(texts)}",
+                share(ours.stops, texts),
+                share(stops, texts),
+                peer_name,
+                better=better,
+            )
         for name, members in groups.items():
             unsafe = [pair.unsafe for pair in members]
             yield row(

@@ -3,7 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.policy import ATTACKS, CARRIERS, SEEDS, Ours, PlainList, main, own_pairs, row, share
+from benchmarks.policy import (
+    ATTACKS,
+    CARRIERS,
+    SEEDS,
+    TEST_PROMPTS,
+    Ours,
+    PlainList,
+    main,
+    own_pairs,
+    row,
+    share,
+)
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.taxonomy import CATEGORIES
 
@@ -14,8 +25,8 @@ def ours() -> Ours:
 
 
 def test_own_prompts_are_well_formed_and_distinct() -> None:
-    pairs = own_pairs()
-    assert len(pairs) >= 150
+    pairs = [*own_pairs(), *own_pairs(TEST_PROMPTS)]
+    assert len(pairs) >= 200
     for pair in pairs:
         assert pair.category in CATEGORIES and pair.unsafe.strip() and pair.benign.strip()
     texts = [text for pair in pairs for text in (pair.unsafe, pair.benign)]
