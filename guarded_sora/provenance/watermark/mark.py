@@ -22,7 +22,10 @@ DEFAULT_PSNR = 42.0
 
 
 class KeyedTileMark:
-    """``key`` writes; ``key`` and ``readers`` (older epochs, other tenants) read. ``psnr``: 30 to 60 dB."""
+    """``key`` writes; ``key`` and ``readers`` (older epochs, other tenants) read.
+
+    ``psnr``: 30 to 60 dB of luma; small textured films get up to 3 dB less (``embed.py``).
+    """
 
     def __init__(self, key: MarkKey, readers: Sequence[MarkKey] = (), psnr: float = DEFAULT_PSNR) -> None:
         if not 30.0 <= psnr <= 60.0:
@@ -50,7 +53,11 @@ class KeyedTileMark:
         Raises ``UsageError`` where the payload's epoch is not the key's, ``ProvenanceError`` for
         frames below 48 pixels a side.
         """
-        return Embedder(self._key, payload, self._psnr).run(frames)
+        return self.writer(payload).run(frames)
+
+    def writer(self, payload: MarkPayload) -> Embedder:
+        """The writer of one film, for callers that hold luma planes: see ``Embedder.levels``."""
+        return Embedder(self._key, payload, self._psnr)
 
     def detect(self, frames: Iterable[FrameBatch], hint: Sequence[MarkPayload] = ()) -> MarkEvidence:
         """What the frames carry under any of the keys; frames may already be scaled to 360 lines.

@@ -116,7 +116,8 @@ def test_embedding_is_streamed() -> None:
 
 
 def test_hint_finds_a_mark_too_weak_to_read_blind() -> None:
-    film = recoded(marked(textured(count=16, size=(144, 256))), 25)
+    stream = KeyedTileMark(KEY, psnr=45.0).embed(batches(textured(count=16, size=(144, 256))), PAYLOAD)
+    film = recoded(joined(stream), 25)
     blind = MARK.detect(batches(film))
     assert blind.state is not MarkState.PRESENT
     hinted = MARK.detect(batches(film), hint=[PAYLOAD])
@@ -192,3 +193,10 @@ def test_tenants_of_one_epoch_leave_a_trace_for_each_other() -> None:
     evidence = reader.detect(batches(marked(textured())))
     assert evidence.state is MarkState.INCONCLUSIVE
     assert evidence.payload is None
+
+
+def test_small_textured_film_gets_a_stronger_mark_that_survives_encoding() -> None:
+    film = textured(count=17, size=(256, 256), seed=2)
+    result = marked(film)
+    assert 38.7 <= psnr(film, result) <= 39.6
+    assert MARK.detect(batches(recoded(result, 23))).payload == PAYLOAD
