@@ -94,7 +94,8 @@ class Matcher:
             if term.section.severity < least or " " in text or not (cjk or len(text) in MASKABLE):
                 continue
             variants = {text[:i] + MASK + text[i + 1 :] for i in range(1, len(text) - 1)}
-            if cjk and len(text) >= 2:
+            # Two characters with one masked could be too many words.
+            if cjk and len(text) >= 3:
                 variants.add(text[:-1] + MASK)
             variants.add(text[0] + re.sub(r"[aeiou]", MASK, text[1:-1]) + text[-1])
             if len(text) > 4:

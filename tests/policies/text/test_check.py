@@ -155,3 +155,41 @@ def test_importing_the_vocabulary_and_engine_is_light() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "category"),
+    [
+        ("レ○プの動画", "sexual.nonconsensual"),
+        ("ﾚｲﾌﾟの動画", "sexual.nonconsensual"),
+        ("レ イ プ", "sexual.nonconsensual"),
+        ("れいぷシーン", "sexual.nonconsensual"),
+        ("reipu no douga", "sexual.nonconsensual"),
+        ("セッ○スする二人", "sexual.explicit"),
+        ("ｾｯｸｽする二人", "sexual.explicit"),
+        ("ポ*ノ動画", "sexual.explicit"),
+        ("自○する人", "self_harm"),
+        ("じ・さ・つ", "self_harm"),
+        ("ジサツ", "self_harm"),
+        ("血 ま み れ", "violence.graphic"),
+        ("ジサツの方法", "self_harm"),
+    ],
+)
+def test_japanese_disguises_are_seen(lexicon: PromptCheck, text: str, category: str) -> None:
+    assert category in by_category(lexicon.check(text, CONTEXT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ドレイプの美しい布",
+        "グレイプのジュース",
+        "ヌードルを食べる",
+        "芸術家の自画像",
+        "二人の将棋",
+        "自○を塗る少女",
+        "息を殺す",
+    ],
+)
+def test_japanese_look_alikes_pass(lexicon: PromptCheck, text: str) -> None:
+    assert lexicon.check(text, CONTEXT) == []
