@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
@@ -24,9 +24,12 @@ _SET_STATE = "UPDATE tree_state SET size = {0}, ts = {0}, frontier = {0} WHERE i
 _INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an event stands: ``seq`` counts from 0, ``leaf`` is its 32-byte leaf hash."""
+class Appended(NamedTuple):
+    """Where an event stands: ``seq`` counts from 0, ``leaf`` is its 32-byte leaf hash.
+
+    A named tuple and no dataclass: one is made for every event, and a frozen dataclass costs as much
+    to make as hashing the event.
+    """
 
     seq: int
     id: str

@@ -207,7 +207,7 @@ def measure(
     """``name -> (CPU us/event, wall us/event)``: least CPU and median wall of interleaved repetitions."""
     cpu: dict[str, list[float]] = {name: [] for name in makers}
     wall: dict[str, list[float]] = {name: [] for name in makers}
-    start = 0
+    start, total = 0, -(-total // batch) * batch
     for repeat in range(repeats + 1):
         for name, append in makers.items():
             batches = [make_events(batch, start + at) for at in range(0, total, batch)]
