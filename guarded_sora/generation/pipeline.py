@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
-from diffusers.utils import BaseOutput
 from numpy.typing import NDArray
 from torch import Tensor
 
 from guarded_sora.generation.conditioning import solve
 from guarded_sora.generation.models.autoencoder import SPACE, TIME, VideoAutoencoder, latent_frames
+from guarded_sora.generation.models.base import Output, Pipeline, split
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import Reading, read_prompt
@@ -59,14 +58,15 @@ class _Run:
     inputs: tuple[str, ...]
 
 
-class VideoOutput(BaseOutput):  # type: ignore[misc]
+@dataclass
+class VideoOutput(Output):
     """``frames`` in the asked-for type; ``readings``: what was understood of each prompt."""
 
     frames: Any
     readings: tuple[Reading, ...]
 
 
-class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
+class GuardedSoraPipeline(Pipeline):
     """Text-to-video over the package's small learned world.
 
     Any of diffusers' flow-matching schedulers may drive it. The model makes square films of 256
@@ -76,6 +76,10 @@ class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->autoencoder"
+    autoencoder: VideoAutoencoder
+    text_encoder: ConceptEncoder
+    transformer: SpacetimeTransformer
+    scheduler: Any
     _callback_tensor_inputs = ["latents", "clean"]  # noqa: RUF012  (read by diffusers)
 
     def __init__(
@@ -83,7 +87,7 @@ class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
         autoencoder: VideoAutoencoder,
         text_encoder: ConceptEncoder,
         transformer: SpacetimeTransformer,
-        scheduler: FlowMatchEulerDiscreteScheduler,
+        scheduler: Any,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -120,7 +124,7 @@ class GuardedSoraPipeline(DiffusionPipeline):  # type: ignore[misc]
         height: int = NATIVE,
         width: int = NATIVE,
         num_frames: int = 17,
-        num_inference_steps: int = 16,
+        num_inference_steps: int = 12,
         guidance_scale: float = 2.5,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
@@ -235,4 +239,4 @@ def fit(film: Tensor, height: int, width: int) -> Tensor:
     film = film[..., top : top + cut_height, left : left + cut_width]
     flat = film.transpose(1, 2).flatten(0, 1)
     sized = F.interpolate(flat, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-    return sized.unflatten(0, (film.shape[0], -1)).transpose(1, 2)
+    return split(sized, 0, (film.shape[0], -1)).transpose(1, 2)

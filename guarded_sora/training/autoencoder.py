@@ -15,6 +15,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from guarded_sora.generation.models.autoencoder import TIME, VideoAutoencoder, repeat_first
+from guarded_sora.generation.models.base import split
 from guarded_sora.training.config import AutoencoderConfig
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
@@ -79,7 +80,7 @@ def _step(
         made_full = None if half else model.draw_full(features, len(z))
 
     def picked(x: Tensor) -> Tensor:
-        return repeat_first(x).unflatten(2, (-1, TIME))[:, :, :, pick].flatten(2, 3)
+        return split(repeat_first(x), 2, (-1, TIME))[:, :, :, pick].flatten(2, 3)
 
     if made_full is None:
         return _loss(made_half, picked(small), picked(cover), config) + (
@@ -99,9 +100,8 @@ def train_autoencoder(out: Path, config: AutoencoderConfig) -> Path:
     torch.manual_seed(config.seed)
     cv2.setNumThreads(1)
     run = Run(out, config)
-    model = VideoAutoencoder(channels=config.channels, width=config.width).to(
-        memory_format=torch.channels_last
-    )
+    model = VideoAutoencoder(channels=config.channels, width=config.width)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = run.resume() or {"step": 0, "seconds": 0.0, "model": model.state_dict(), "optimiser": None}
     model.load_state_dict(state["model"])
     rng = np.random.default_rng(config.seed + 1000)

@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from guarded_sora.generation.conditioning import solve
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import MAX_TOKENS, PAD, UNKNOWN
@@ -98,15 +98,16 @@ def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -
 
 
 def flow_loss(
-    transformer: nn.Module,
-    text_encoder: nn.Module,
+    transformer: Any,
+    text_encoder: Any,
     clean: Tensor,
     rows: Tensor,
     config: BaseConfig,
     generator: Any,
 ) -> Tensor:
     """Mean squared error of the flow at unknown places; times are logit-normal, a few near pure noise."""
-    sigma = torch.sigmoid(torch.randn(len(clean), generator=generator) + config.time_mean)
+    mean = config.still_time_mean if clean.shape[2] == 1 else config.time_mean
+    sigma = torch.sigmoid(torch.randn(len(clean), generator=generator) + mean)
     near = torch.rand(len(clean), generator=generator) < 0.04
     sigma = torch.where(near, 1 - 0.03 * torch.rand(len(clean), generator=generator), sigma)
     noise = torch.randn(clean.shape, generator=generator)
@@ -118,7 +119,8 @@ def flow_loss(
             noisy, sigma * 1000, *text_encoder(drop_words(rows, config, generator)), clean, mask
         )
     error = (flow.float() - (noise - clean)).square() * (1 - mask)
-    return error.sum() / ((1 - mask).sum() * clean.shape[1])
+    loss: Tensor = error.sum() / ((1 - mask).sum() * clean.shape[1])
+    return loss
 
 
 def train_base(out: Path, config: BaseConfig) -> Path:
@@ -202,7 +204,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     return out / "export"
 
 
-def export(average: nn.ModuleList, folder: Path, facts: dict[str, Any]) -> None:
+def export(average: Any, folder: Path, facts: dict[str, Any]) -> None:
     """Write the averaged models and what they have seen."""
     average[0].save_pretrained(folder / "transformer")
     average[1].save_pretrained(folder / "text_encoder")
@@ -225,9 +227,7 @@ def _fill_stills(pool: Pool, autoencoder: VideoAutoencoder, config: BaseConfig, 
 
 
 @torch.no_grad()
-def _samples(
-    run: Run, average: nn.ModuleList, autoencoder: VideoAutoencoder, config: BaseConfig, name: str
-) -> None:
+def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: BaseConfig, name: str) -> None:
     """A sheet of eight held-out prompts with the averaged weights."""
     rng = np.random.default_rng(4)
     held = combinations(held=True)
@@ -239,7 +239,7 @@ def _samples(
     )
     shape = (config.sample_rows, autoencoder.config.channels, 5, 8, 8)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler = euler_scheduler(shift=3.0)
     options: dict[str, Any] = {"steps": 12, "guidance": 2.5}
     first = solve(average[0], average[1], scheduler, rows, noise[:, :, :1], **options)
     known, mask = torch.zeros_like(noise), torch.zeros_like(noise[:, :1])

@@ -10,8 +10,8 @@ class AutoencoderConfig:
     """Training of the video autoencoder on clips of ``frames`` frames cut from films of the world."""
 
     seed: int = 1
-    half_steps: int = 1500
-    full_steps: int = 3000
+    half_steps: int = 1200
+    full_steps: int = 700
     batch: int = 4
     frames: int = 9
     decoded: int = 2
@@ -65,6 +65,8 @@ class BaseConfig:
     known_more: float = 0.10
     """Rows whose first two or three latent frames are given (video prompts, long films)."""
     time_mean: float = 0.9
+    still_time_mean: float = 0.3
+    """Mean of the logit of time: more numbers say the same in a film, so it bears more noise."""
     ema: float = 0.998
     pool: int = 30_000
     """Encoded films kept in memory; the oldest makes room for the newest."""

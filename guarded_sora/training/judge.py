@@ -40,7 +40,7 @@ class Sight:
 def judge(film: NDArray[np.uint8]) -> Sight:
     """Judge a film uint8 (T, S, S, 3) of any side."""
     frames = np.stack([cv2.resize(f, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for f in film])
-    small = frames.astype(np.float32) / 255
+    small = np.asarray(frames / np.float32(255), np.float32)
     place = _place(small)
     differs = np.abs(small - background(place, SIDE)).max(-1)
     boxes = [_box(d) for d in differs]
@@ -102,23 +102,30 @@ def _fits(
     left, top = int(max(0, x - margin)), int(max(0, y - margin))
     right, bottom = int(min(SIDE, x + w + margin)), int(min(SIDE, y + h + margin))
     seen, behind = frame[top:bottom, left:right], place[top:bottom, left:right]
-    for index, drawing in enumerate(_drawings()):
-        ratio = drawing.shape[1] / drawing.shape[0]
-        best = np.inf
+    cx, cy = x + w / 2 - left, y + h / 2 - top
+
+    def error(index: int, shifts: tuple[int, ...]) -> float:
+        """Least difference of one drawing over a few heights and shifts."""
+        drawing = _drawings()[index]
+        ratio, best = drawing.shape[1] / drawing.shape[0], np.inf
         for height in {h, w / ratio, (h + w / ratio) / 2}:
             tall, wide = max(4, round(height)), max(4, round(height * ratio))
             if tall > SIDE * 1.2 or wide > SIDE * 1.2:
                 continue
             layer = _sized(index, wide, tall)
-            cx, cy = x + w / 2 - left, y + h / 2 - top
-            for dy in (-1, 0, 1):
-                for dx in (-1, 0, 1):
+            for dy in shifts:
+                for dx in shifts:
                     canvas = _paste(
                         layer, seen.shape[:2], round(cx - wide / 2) + dx, round(cy - tall / 2) + dy
                     )
                     model = canvas[..., :3] + behind * (1 - canvas[..., 3:])
                     best = min(best, float(np.abs(model - seen).mean()))
-        scores[index] = best
+        return best
+
+    for index in range(len(scores)):
+        scores[index] = error(index, (0,))
+    for index in np.argsort(scores)[:12]:
+        scores[index] = error(int(index), (-1, 0, 1))
     return scores
 
 
@@ -136,13 +143,13 @@ def _motion(
 ) -> str:
     """Motion from the first to the last frame, by centre, size and, where neither changes, rotation."""
 
-    def mean(of: slice) -> tuple[float, float, float]:
+    def middle(of: slice) -> tuple[float, float, float]:
         part = np.array(boxes[of])
         centre_x, centre_y = part[:, 0] + part[:, 2] / 2, part[:, 1] + part[:, 3] / 2
         size = np.sqrt(part[:, 2] * part[:, 3])
-        return tuple(np.median([centre_x, centre_y, size], 1))  # type: ignore[return-value]
+        return float(np.median(centre_x)), float(np.median(centre_y)), float(np.median(size))
 
-    (x0, y0, s0), (x1, y1, s1) = mean(slice(0, 3)), mean(slice(-3, None))
+    (x0, y0, s0), (x1, y1, s1) = middle(slice(0, 3)), middle(slice(-3, None))
     scores = {
         "right": (x1 - x0) / SIDE / 0.38,
         "left": (x0 - x1) / SIDE / 0.38,

@@ -22,7 +22,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+    nearest: Tensor = (x if wide else x.T).to(matrix.dtype)
+    return nearest
 
 
 class MuonAdam(torch.optim.Optimizer):
@@ -47,7 +48,8 @@ class MuonAdam(torch.optim.Optimizer):
     @classmethod
     def of(cls, *modules: nn.Module, lr: float, adam: tuple[str, ...] = (), **options: float) -> MuonAdam:
         """Split the modules' parameters: matrices by Muon unless their name contains one of ``adam``."""
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for module in modules:
             for name, parameter in module.named_parameters():
                 flat = parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) > 1

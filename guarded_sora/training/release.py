@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.packaged import FACTS
@@ -44,7 +44,7 @@ def release(autoencoder: Path, base: Path, out: Path) -> dict[str, Any]:
         autoencoder=VideoAutoencoder.from_pretrained(autoencoder / "export"),
         text_encoder=ConceptEncoder.from_pretrained(base / "export" / "text_encoder"),
         transformer=SpacetimeTransformer.from_pretrained(base / "export" / "transformer"),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        scheduler=euler_scheduler(shift=SHIFT),
     )
     for folder in ("autoencoder", "text_encoder", "transformer", "scheduler"):
         shutil.rmtree(out / folder, ignore_errors=True)

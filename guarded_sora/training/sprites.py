@@ -112,7 +112,7 @@ def sprite(name: str, colour: str | None) -> NDArray[np.float32]:
     """
     index = OBJECTS.index(name)
     top, left = (index // COLUMNS) * CELL, (index % COLUMNS) * CELL
-    rgba = _atlas()[top : top + CELL, left : left + CELL].astype(np.float32) / 255
+    rgba = np.asarray(_atlas()[top : top + CELL, left : left + CELL] / np.float32(255), np.float32)
     if colour is not None:
         rgba = _tint(rgba, PALETTE[colour])
     out = rgba.copy()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
 FPS = 8.0
-STEPS = 16
+STEPS = 12
 GUIDANCE = 2.5
 MAX_FRAMES = 481
 """One minute at eight frames a second."""

@@ -72,7 +72,7 @@ def load_pipeline(source: str | Path, *, hub: bool = False) -> Any:
         ) from error
     kind: Any = diffusers.DiffusionPipeline
     if name == "GuardedSoraPipeline":
-        from guarded_sora.generation.pipeline import GuardedSoraPipeline as kind  # type: ignore[no-redef]
+        from guarded_sora.generation.pipeline import GuardedSoraPipeline as kind
     elif isinstance(name, str) and not hasattr(diffusers, name):
         raise BackendUnavailable(
             "The folder's pipeline class is unknown to this diffusers; its own code is never run."

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from guarded_sora.generation.models.base import ModelMixin, keep_config, split
 
 SPACE = 32
 """Pixels on a side that one latent stands for."""
@@ -59,10 +59,11 @@ class Residual(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.normal_(self.second.weight, std=0.02 / channels**0.5)
-        nn.init.zeros_(self.second.bias)
+        nn.init.constant_(self.second.bias, 0.0)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(self.norm(x))))
+        change: Tensor = self.second(F.silu(self.first(self.norm(x))))
+        return x + change
 
 
 class TimeMix(nn.Module):
@@ -75,19 +76,23 @@ class TimeMix(nn.Module):
 
     def forward(self, x: Tensor, clips: int) -> Tensor:
         """x (B*K, C, h, w) -> the same shape; ``clips`` is B."""
-        y = self.norm(x).unflatten(0, (clips, -1))
+        y = split(self.norm(x), 0, (clips, -1))
         before = torch.cat([y[:, :1], y[:, :-1]], 1)
-        return x + self.mix(torch.cat([y, before], 2).flatten(0, 1))
+        change: Tensor = self.mix(torch.cat([y, before], 2).flatten(0, 1))
+        return x + change
 
 
-class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class VideoAutoencoder(ModelMixin):
     """Learned causal autoencoder; see the module's text for its geometry.
 
     ``encode``: (B, 3, T, H, W) in [-1, 1] -> (B, C, K, h, w), unit scale. ``decode`` is its inverse
     up to loss. H and W are multiples of 32.
     """
 
-    @register_to_config
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    @keep_config
     def __init__(self, channels: int = 64, width: int = 256, grid: int = 8) -> None:
         super().__init__()
         # encoder: half-size pixels -> 16x16 -> 8x8
@@ -111,7 +116,7 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.at64 = nn.ModuleList([Residual(32, norm=False)])
         self.pixels = nn.Conv2d(32, 48, 1)
         nn.init.zeros_(self.pixels.weight)
-        nn.init.zeros_(self.pixels.bias)
+        nn.init.constant_(self.pixels.bias, 0.0)  # type: ignore[arg-type]
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
 
@@ -119,16 +124,15 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode_half(self, half: Tensor) -> Tensor:
         """Raw latents of a half-size film: (B, 3, T, H/2, W/2) in [-1, 1] -> (B, C, K, h, w)."""
         clips = half.shape[0]
-        film = (
-            repeat_first(half).unflatten(2, (-1, TIME)).permute(0, 2, 1, 3, 4, 5).flatten(0, 1).flatten(1, 2)
-        )
+        film = split(repeat_first(half), 2, (-1, TIME))
+        film = film.permute(0, 2, 1, 3, 4, 5).flatten(0, 1).flatten(1, 2)
         x = self.patch(F.pixel_unshuffle(film, 8).contiguous(memory_format=torch.channels_last))
         for block in self.see:
             x = block(x)
         x = self.encode_time(self.reduce(F.pixel_unshuffle(x, 2)), clips)
         for block in self.think:
             x = block(x)
-        z: Tensor = self.to_latent(F.silu(x)).unflatten(0, (clips, -1)).transpose(1, 2)
+        z = split(self.to_latent(F.silu(x)), 0, (clips, -1)).transpose(1, 2)
         return z
 
     def normalise(self, z: Tensor) -> Tensor:
@@ -149,7 +153,7 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """
         clips = z.shape[0]
         x = self.from_latent(z.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        place = self.place
+        place: Tensor = self.place
         if x.shape[-2:] != place.shape[-2:]:
             place = F.interpolate(place, size=x.shape[-2:], mode="bilinear", align_corners=False)
         x = self.decode_time(x + place.to(x.dtype), clips)
@@ -158,16 +162,17 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         x = F.pixel_shuffle(self.up16(x), 2)
         for block in self.at16:
             x = block(x)
-        x = F.pixel_shuffle(self.up32(x), 2).unflatten(1, (TIME, -1))
+        x = split(F.pixel_shuffle(self.up32(x), 2), 1, (TIME, -1))
         x = (x if pick is None else x[:, pick]).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for block in self.at32:
             x = block(x)
-        return x
+        features: Tensor = x
+        return features
 
     def draw_half(self, features: Tensor, clips: int) -> Tensor:
         """Features -> frames at half size (B, 3, N, H/2, W/2), all copies of frame 0 included."""
         x = F.pixel_shuffle(self.half_pixels(F.silu(features)), 4)
-        return x.unflatten(0, (clips, -1)).transpose(1, 2)
+        return split(x, 0, (clips, -1)).transpose(1, 2)
 
     def draw_full(self, features: Tensor, clips: int) -> Tensor:
         """Features -> frames (B, 3, N, H, W): the half-size frames enlarged, plus learned detail."""
@@ -177,7 +182,7 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             x = block(x)
         x = F.pixel_shuffle(self.pixels(F.silu(x)), 4)
         x = x + F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-        return x.unflatten(0, (clips, -1)).transpose(1, 2)
+        return split(x, 0, (clips, -1)).transpose(1, 2)
 
     def denormalise(self, latents: Tensor) -> Tensor:
         mean, std = (v[:, None, None, None].to(latents.dtype) for v in (self.latent_mean, self.latent_std))

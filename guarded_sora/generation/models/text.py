@@ -9,17 +9,16 @@ Legend: B prompts, L tokens, D features.
 from __future__ import annotations
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from guarded_sora.generation.models.base import ModelMixin, keep_config
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, PAD
 
 
-class ConceptEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class ConceptEncoder(ModelMixin):
     """Tokens (B, L) int64 -> states (B, L, D) and a pooled vector (B, D)."""
 
-    @register_to_config
+    @keep_config
     def __init__(self, width: int = 160, concepts: int = len(CONCEPTS), length: int = MAX_TOKENS) -> None:
         super().__init__()
         self.table = nn.Embedding(concepts, width)

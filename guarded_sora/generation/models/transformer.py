@@ -21,9 +21,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from guarded_sora.generation.models.base import ModelMixin, keep_config, split
 
 
 def positions(frames: int, height: int, width: int, text: int, device: torch.device | None = None) -> Tensor:
@@ -60,7 +60,8 @@ class QueryKeyNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), 1e-6)
+        normed: Tensor = F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), 1e-6)
+        return normed
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -70,8 +71,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     the fused kernel at a few hundred tokens.
     """
     if mask is not None or q.device.type != "cpu" or q.shape[-2] > 1024:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+        fused: Tensor = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return fused
+    plain: Tensor = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+    return plain
 
 
 class Block(nn.Module):
@@ -95,22 +98,23 @@ class Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulate(condition).chunk(6, -1)
         size = x.shape[-1]
         y = F.layer_norm(x, (size,)) * (1 + scale1) + shift1
-        q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = split(self.qkv(y), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         cos, sin = cos.to(v.dtype), sin.to(v.dtype)
         q, k = turn(self.norm_q(q), cos, sin), turn(self.norm_k(k), cos, sin)
         y = attend(q, k, v, mask).transpose(1, 2).flatten(2)
         x = x + gate1 * self.out(y)
         y = F.layer_norm(x, (size,)) * (1 + scale2) + shift2
         a, b = self.rise(y).chunk(2, -1)
-        return x + gate2 * self.fall(F.silu(a) * b)
+        change: Tensor = gate2 * self.fall(F.silu(a) * b)
+        return x + change
 
 
-class SpacetimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class SpacetimeTransformer(ModelMixin):
     """Predicts the flow of noisy latents; see the module's text."""
 
     _repeated_blocks = ["Block"]  # noqa: RUF012  (diffusers' own hook for regional compilation)
 
-    @register_to_config
+    @keep_config
     def __init__(self, channels: int = 64, width: int = 160, depth: int = 6, heads: int = 5) -> None:
         super().__init__()
         self.enter = nn.Linear(2 * channels + 1, width)
@@ -163,4 +167,4 @@ class SpacetimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         place = positions(frames, height, width, text.shape[1], latents.device)
         condition = (self.embed_time(timestep) + pooled)[:, None]
         flow = self.rows(video, text, condition, place)
-        return flow.transpose(1, 2).unflatten(2, (frames, height, width))
+        return split(flow.transpose(1, 2), 2, (frames, height, width))
