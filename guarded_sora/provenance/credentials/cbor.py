@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-_MAX_DEPTH = 16
-_MAX_ITEMS = 50_000
+_MAX_DEPTH = 48
+_MAX_ITEMS = 400_000
 
 
 def decode(data: bytes) -> Any:

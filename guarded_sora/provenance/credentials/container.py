@@ -237,6 +237,8 @@ def _walk_chunks(stream: BinaryIO, report: ContainerReport, limits: Limits) -> C
     """Top-level chunks of PNG and RIFF: count and sizes only."""
     png = report.kind == "png"
     position, boxes = (8, 0) if png else (12, 0)
+    name = b"caBX" if png else b"C2PA"
+    span: tuple[int, int] | None = None
     while position + 8 <= report.size:
         stream.seek(position)
         head = stream.read(8)
@@ -251,8 +253,10 @@ def _walk_chunks(stream: BinaryIO, report: ContainerReport, limits: Limits) -> C
             return _refuse(
                 report, "store_too_large", f"the manifest store is larger than {limits.store_bytes >> 20} MiB"
             )
+        if span is None and name in (head[4:], head[:4]):
+            span = (position + 8, min(length, report.size - position - 8))
         position += 8 + length + (4 if png else length & 1)
-    return replace(report, boxes=boxes, depth=1)
+    return replace(report, boxes=boxes, depth=1, store_span=span)
 
 
 def _refuse(report: ContainerReport, code: str, reason: str) -> ContainerReport:

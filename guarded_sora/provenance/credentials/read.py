@@ -16,7 +16,8 @@ from guarded_sora.provenance.credentials.container import DEFAULT_LIMITS, Contai
 from guarded_sora.provenance.credentials.library import MAX_STORE_MIB, open_context
 from guarded_sora.provenance.credentials.sign import SIDECAR_SUFFIX
 from guarded_sora.provenance.credentials.signatures import read_signers
-from guarded_sora.provenance.credentials.states import Credentials, Reading, State, decide
+from guarded_sora.provenance.credentials.states import MALFORMED_STORE, Credentials, Reading, State, decide
+from guarded_sora.provenance.credentials.store_guard import embedded_store, is_malformed
 from guarded_sora.provenance.credentials.trust import Trust
 
 __all__ = ["Credentials", "State", "read", "read_library"]
@@ -65,6 +66,12 @@ def read_library(
     """
     import c2pa
 
+    try:
+        found_store = sidecar if sidecar is not None else embedded_store(path, container)
+    except OSError as error:
+        raise MediaError(f"The file {path.name!r} cannot be read; check the path and its rights.") from error
+    if found_store is not None and is_malformed(found_store):
+        return Reading(error=MALFORMED_STORE)
     with open_context(trust) as context:
         try:
             with (

@@ -14,6 +14,7 @@ from guarded_sora.provenance.credentials.jumbf import active_label
 from guarded_sora.provenance.credentials.library import open_context
 from guarded_sora.provenance.credentials.manifest import Ingredient, ingredient_label
 from guarded_sora.provenance.credentials.signer import Signer, open_signer
+from guarded_sora.provenance.credentials.store_guard import embedded_store, is_malformed
 from guarded_sora.provenance.credentials.timestamps import (
     TimestampPolicy,
     TimestampUnavailable,
@@ -157,6 +158,12 @@ def _guarded(path: Path) -> ContainerReport:
         raise MediaError(
             f"The file {path.name!r} is no film or picture that can be signed; write it as .mp4."
         )
+    try:
+        store = embedded_store(path, report)
+    except OSError as error:
+        raise MediaError(f"The file {path.name!r} cannot be read; check the path and its rights.") from error
+    if store is not None and is_malformed(store):
+        raise MediaError(f"The credentials in {path.name!r} are malformed; sign the film without them.")
     return report
 
 

@@ -78,6 +78,9 @@ class Reading:
     message: str = ""
 
 
+MALFORMED_STORE = "MalformedStore"
+"""The error of a :class:`Reading` that the store guard stopped before the library."""
+
 _TAMPERED_ENDINGS = (
     "bmffHash.mismatch",
     "dataHash.mismatch",
@@ -107,7 +110,7 @@ def decide(reading: Reading, container: ContainerReport) -> Credentials:
         return Credentials(
             state=state,
             reason=_REASONS[state],
-            codes=(f"library.{reading.error}",) if state is State.INVALID_MANIFEST else (),
+            codes=_error_codes(reading) if state is State.INVALID_MANIFEST else (),
             container=container,
         )
     label = str(reading.report.get("active_manifest") or "")
@@ -136,6 +139,10 @@ def decide(reading: Reading, container: ContainerReport) -> Credentials:
         remote_url=reading.remote_url,
         container=container,
     )
+
+
+def _error_codes(reading: Reading) -> tuple[str, ...]:
+    return ("guard.malformed_store",) if reading.error == MALFORMED_STORE else (f"library.{reading.error}",)
 
 
 def _state_of_error(reading: Reading) -> State:

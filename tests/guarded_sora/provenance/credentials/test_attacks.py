@@ -36,6 +36,7 @@ from guarded_sora.provenance.credentials.read import read
 from guarded_sora.provenance.credentials.sign import sign
 from guarded_sora.provenance.credentials.signer import FileKeySigner, open_signer
 from guarded_sora.provenance.credentials.states import Credentials, State
+from guarded_sora.provenance.credentials.store_guard import embedded_store, is_malformed
 from guarded_sora.provenance.credentials.trust import Trust
 from tests.guarded_sora.provenance.credentials.conftest import content_of, encode
 
@@ -345,6 +346,31 @@ def test_mutated_films(signed: Path, tmp_path: Path, trust: Trust) -> None:
     seen = examine(signed.read_bytes(), tmp_path, trust, 200, seed=1)
     assert seen[State.TAMPERED] > 10 and seen[State.REJECTED_BY_GUARD] > 10
     assert sum(seen.values()) == 200
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "mp4"])
+def test_a_wrong_length_in_the_store_never_reaches_the_library(
+    suffix: str, tmp_path: Path, ours: Chain, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library would fill gigabytes for five kilobytes."""
+    plain, signed = tmp_path / f"plain.{suffix}", tmp_path / f"signed.{suffix}"
+    if suffix == "mp4":
+        encode(plain)
+    else:
+        Image.new("RGB", (48, 32), (10, 200, 90)).save(plain)
+    sign(plain, signed, content_of(), FileKeySigner.of(ours), trust=trust)
+    whole = embedded_store(signed, inspect(signed))
+    assert whole is not None and not is_malformed(whole)
+    changed = signed.read_bytes().replace(b"fclipId", b"\x9b\x00\x00\x00\x7f\xff\xff", 1)
+    changed = changed.replace(b"gcreated", b"\x5b\x00\x00\x00\x7f\xff\xff\xff", 1)
+    signed.write_bytes(changed)
+    monkeypatch.setattr("guarded_sora.provenance.credentials.read.open_context", None)  # the way to it
+    monkeypatch.setattr("guarded_sora.provenance.credentials.sign.open_context", None)
+    found = read(signed, trust)
+    assert (found.state, found.codes) == (State.INVALID_MANIFEST, ("guard.malformed_store",))
+    prompt = Ingredient(path=signed, relationship="inputTo", title="prompt")
+    with pytest.raises(MediaError, match="malformed"):
+        sign(plain, tmp_path / "no", content_of(ingredients=(prompt,)), FileKeySigner.of(ours))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "mov", "mkv"])
