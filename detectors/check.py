@@ -84,6 +84,9 @@ def default_frame_checks(
         WeightsInvalid: a card cannot be used.
     """
     from guarded_sora.detectors.cards import Network, load_card
+    from guarded_sora.detectors.copies import WorksFrames
+    from guarded_sora.detectors.faces import DlibFaces
+    from guarded_sora.detectors.likeness import LikenessFrames
     from guarded_sora.detectors.unsafe import UnsafeFrames, open_nsfw_card, packaged_open_nsfw
 
     checks: dict[str, FrameCheck] = {
@@ -106,8 +109,12 @@ def default_frame_checks(
         checks["frames.unsafe"] = UnsafeFrames(Network(open_nsfw_card(weights)))
     for card in map(load_card, cards):
         checks[card.name] = UnsafeFrames(Network(card))
-    checks["frames.likeness"] = Unequipped(
-        "frames.likeness", "nobody is enrolled and no face model is installed"
-    )
-    checks["frames.works"] = Unequipped("frames.works", "no register of protected works is set up")
+    if gallery is None:
+        checks["frames.likeness"] = Unequipped("frames.likeness", "no gallery of protected people is set up")
+    else:
+        checks["frames.likeness"] = LikenessFrames(DlibFaces(), gallery)
+    if works is None:
+        checks["frames.works"] = Unequipped("frames.works", "no register of protected works is set up")
+    else:
+        checks["frames.works"] = WorksFrames(works)
     return tuple(checks.values())

@@ -39,6 +39,10 @@ class Gallery(Protocol):
         """Whether anybody is."""
         ...
 
+    def gallery_version(self) -> str:
+        """Changes with every enrolment; the ``version`` of what :meth:`faces` answers."""
+        ...
+
     def template_key(self) -> bytes:
         """The secret that templates are transformed with; 32 bytes, its own for each installation."""
         ...

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "protect": "guard a film that another generator made",
     "verify": "say of any film what can be said: whose, whole, altered",
     "policy": "check prompts; test, lint and compare policy packs",
+    "registry": "protected people, characters, brands and works; consents",
     "cases": "the review queue: list, show, decide, release",
     "audit": "read, prove and verify the log",
     "serve": "the HTTP API, the reviewers' console and the check page",

