@@ -122,6 +122,9 @@ BINDING_BODY: dict[str, Any] = {
 CONTENT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "video/mp4": {"schema": {"type": "string", "format": "binary"}},
+        },
     }
 }

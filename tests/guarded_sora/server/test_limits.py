@@ -25,16 +25,14 @@ def tight(home_of_module: Path) -> Iterator[Running]:
         yield it
 
 
-def raw(running: Running, head: bytes, *, linger: float = 5.0) -> bytes:
-    """Send ``head``, then nothing; what the server answers before it closes."""
+def raw(running: Running, head: bytes, *, linger: float = 180.0) -> bytes:
+    """Send ``head``, then nothing; what the server answers until it closes the connection."""
     host, port = running.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=linger) as connection:
         connection.sendall(head)
         answer = b""
         while chunk := connection.recv(65536):
             answer += chunk
-            if b"\r\n\r\n" in answer and b"close" in answer.lower():
-                break
         return answer
 
 
@@ -76,7 +74,7 @@ def test_a_slow_client_is_cut_off(tight: Running) -> None:
         f"POST /v1/verify HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
         "content-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\n--b"
     )
-    answer = raw(tight, head.encode(), linger=20)
+    answer = raw(tight, head.encode())
     assert answer.startswith(b"HTTP/1.1 408")
 
 

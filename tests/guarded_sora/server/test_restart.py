@@ -36,6 +36,7 @@ with GuardedSora.open(home=Path(sys.argv[1]), backend=Painter(slow)) as sora, se
 """
 
 
+@pytest.mark.slow
 def test_after_kill_9_every_accepted_job_ends(tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = subprocess.Popen(

@@ -258,3 +258,36 @@ def test_a_value_that_cannot_be_used_is_named(running: Running, body: dict[str, 
         answer = client.post("/v1/videos", json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+class Broken:
+    """A frame check that raises, so that the film is held for review."""
+
+    name = "test.broken"
+    version = "1"
+    unavailable = ""
+
+    def inspect(self, frames: FrameBatch) -> list[Finding]:
+        raise RuntimeError("broken")
+
+
+def test_a_film_that_a_reviewer_allows_completes_the_clients_own_video(tmp_path: Path) -> None:
+    with GuardedSora.open(home=tmp_path / "home", backend=Painter()) as sora:
+        services = with_frame_check(sora.services, Broken())
+        with serving(services) as it, it.client("generate") as client:
+            made = client.post("/v1/videos", json={"prompt": PROMPT, "seconds": "1"}).json()
+            place = f"/v1/videos/{made['id']}"
+            wait_for(lambda: client.get(place).json()["status"] == "failed")
+            held = client.get(place).json()
+            assert held["error"]["code"] == "review_required"
+            case_id = held["guard"]["case_id"]
+            case = services.cases.decide(case_id, "allow", reviewer="reviewer-a", reason_code="looked_fine")
+            principal = it.server.access.authenticate(it.key("review"))
+            assert principal is not None
+            it.server.jobs.release(case_id, principal, case.opened_seq)
+            it.server.pool.wake()
+            wait_for(lambda: client.get(place).json()["status"] == "completed")
+            done = client.get(place).json()
+            assert done["error"] is None
+            assert client.get(f"{place}/content").headers["content-type"] == "video/mp4"
+            assert [video["id"] for video in client.get("/v1/videos").json()["data"]] == [made["id"]]
