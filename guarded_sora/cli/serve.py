@@ -82,7 +82,8 @@ def command(
         raise UsageError(
             f"Serving needs {error.name}; install it with: pip install 'guarded-sora[server]'."
         ) from error
-    logging.basicConfig(format="%(message)s", level=logging.WARNING if quiet else logging.INFO)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("guarded_sora.server").setLevel(logging.WARNING if quiet else logging.INFO)
     options = ServerOptions(
         host=host, port=port, workers=workers, queue=queue, upload_mib=upload_mib, public_url=public_url
     )
