@@ -89,6 +89,7 @@ class Finished:
     signed: Signed
     hashes: tuple[SecondHash, ...]
     seconds: float
+    size: tuple[int, int]
 
 
 def finish(passage: Passage, material: Material, decision: Decision) -> Finished:
@@ -138,6 +139,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
         signed=signed,
         hashes=hashes,
         seconds=stream.info.duration,
+        size=(stream.info.width, stream.info.height),
     )
 
 
@@ -182,6 +184,7 @@ def record(passage: Passage, finished: Finished, state: ClipState) -> None:
         manifest_store=finished.signed.store,
         fingerprint=finished.hashes,
         seconds=finished.seconds,
+        size=finished.size,
         deadline=passage.services.settings.deadlines.record,
     )
 

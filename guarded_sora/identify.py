@@ -8,23 +8,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from guarded_sora.detectors.fingerprint import (
+    BITS,
     MIN_QUALITY,
     FingerprintMatch,
     SecondHash,
     fingerprint,
     match,
+    match_placed,
     mirrored,
+    pictures,
 )
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import UsageError
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkSegment, MarkState
+from guarded_sora.provenance.watermark.placement import placements
 from guarded_sora.provenance.watermark.tile import TILE
 from guarded_sora.store import ClipRecord, ClipState, ClipStore
 from guarded_sora.verdicts import ContentSign
 
 MOST_LOOKUPS = 120  # seconds of a film that are looked up; of longer films evenly spread ones
 _STILL = 2.0  # canonical pixels that a re-encoding may seem to move a picture
+_PLACED_OTHER = 85  # of 256: two seconds that differ in a third of their cells show other things
 _LEAST_SHARE = 0.5  # of the looked-up seconds that must lead to one clip
 _KNOWN = (ClipState.RELEASED, ClipState.HELD, ClipState.WITHDRAWN)
 
@@ -71,11 +76,18 @@ class Identity:
 
 
 def identify(
-    store: ClipStore, frames: Iterable[FrameBatch], *, mark: MarkEvidence | None, claimed: str
+    store: ClipStore,
+    frames: Iterable[FrameBatch],
+    *,
+    size: tuple[int, int],
+    mark: MarkEvidence | None,
+    claimed: str,
 ) -> Identity:
     """Compare a film with the clip that its mark, our credentials or its looks lead to, in this order.
 
     Args:
+        frames: re-iterable; a copy that was cropped or turned is read twice.
+        size: width and height of the film in pixels.
         claimed: clip id that credentials under our own root name; empty for none.
 
     Raises:
@@ -92,6 +104,9 @@ def identify(
     stored = store.fingerprint(record.clip_id)
     compared = match(hashes, stored) if stored and hashes else None
     content = _content(compared, hashes, stored, moved=_moved(mark))
+    if content is ContentSign.NONE and mark is not None and _moved(mark):
+        laid = _lay_over(frames, size, mark, record, stored)
+        content, compared = _laid_content(laid), laid or compared
     return Identity(
         marked=marked,
         claimed=named,
@@ -155,6 +170,29 @@ def _content(
         and abs(compared.offset or 0.0) < 1.0
     )
     return ContentSign.SAME if whole else ContentSign.PARTLY
+
+
+def _lay_over(
+    frames: Iterable[FrameBatch],
+    size: tuple[int, int],
+    mark: MarkEvidence,
+    record: ClipRecord,
+    stored: Sequence[SecondHash],
+) -> FingerprintMatch | None:
+    """Compare a cropped or turned copy cell by cell, laid where the mark says that it was."""
+    if mark.geometry is None or record.size is None:
+        return None
+    original = (record.size[1], record.size[0])
+    spots = placements(mark.geometry, (size[1], size[0]), original)
+    return match_placed(list(pictures(frames)), stored, spots)
+
+
+def _laid_content(laid: FingerprintMatch | None) -> ContentSign:
+    if laid is None or laid.distance >= BITS:
+        return ContentSign.NONE  # too little of the original is in sight
+    if laid.similarity >= _LEAST_SHARE:
+        return ContentSign.PARTLY
+    return ContentSign.OTHER if laid.distance > _PLACED_OTHER else ContentSign.NONE
 
 
 def _moved(mark: MarkEvidence | None) -> bool:

@@ -259,6 +259,7 @@ class _Examination:
             identify,
             self.services.store,
             stream,
+            size=(stream.info.width, stream.info.height),
             mark=mark,
             claimed=credentials.claims.clip_id if credentials and credentials.ours else "",
             version="1",

@@ -43,6 +43,8 @@ class ClipRecord:
     file_sha256: str | None
     manifest_label: str | None
     audit_seq: int | None
+    size: tuple[int, int] | None = None
+    """Width and height of the released film in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class ClipStore:
         manifest_store: bytes,
         fingerprint: Sequence[SecondHash],
         seconds: float,
+        size: tuple[int, int],
     ) -> None:
         """Keep the finished film's manifest and fingerprint; the film itself is not stored here."""
         values = {
@@ -103,6 +106,8 @@ class ClipStore:
             "file_sha256": file_sha256,
             "manifest_label": manifest_label,
             "seconds_ms": round(seconds * 1000),
+            "width": size[0],
+            "height": size[1],
         }
         try:
             with self._engine.begin() as connection:
@@ -165,7 +170,13 @@ class ClipStore:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return tuple(
-            SecondHash(second=row.second_ms / 1000, bits=bytes(row.bits), quality=row.quality) for row in rows
+            SecondHash(
+                second=row.second_ms / 1000,
+                bits=bytes(row.bits),
+                cells=bytes(row.cells),
+                quality=row.quality,
+            )
+            for row in rows
         )
 
     def resembling(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[FingerprintHit, ...]:
@@ -201,6 +212,7 @@ def _clip_record(row: Row[Any]) -> ClipRecord:
         file_sha256=row.file_sha256,
         manifest_label=row.manifest_label,
         audit_seq=row.audit_seq,
+        size=None if row.width is None else (row.width, row.height),
     )
 
 
@@ -216,6 +228,7 @@ def _insert_fingerprint(connection: Connection, clip_id: ClipId, fingerprint: Se
                 "position": position,
                 "second_ms": round(hashed.second * 1000),
                 "bits": hashed.bits,
+                "cells": hashed.cells,
                 "quality": hashed.quality,
             }
             for position, hashed in enumerate(fingerprint)

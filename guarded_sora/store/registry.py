@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from guarded_sora.detectors.fingerprint import SecondHash, hamming
-from guarded_sora.detectors.gallery import ProtectedFaces, WorkHit, WorkReference
+from guarded_sora.detectors.gallery import ProtectedFaces, WorkHashes, WorkHit, WorkReference
 from guarded_sora.detectors.templates import TEMPLATE_BYTES, TEMPLATE_WORDS
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.policies.text.phonetic import name_form
@@ -213,6 +212,8 @@ class Registry:
         with self._reading() as connection:
             return str(connection.execute(select(registry_state.c.revision)).scalar() or 0)
 
+    gallery_version = works_version = names_version
+
     def protected_names(self) -> Iterable[ProtectedName]:
         """Every name of every subject, opened."""
         for subject in self.subjects():
@@ -233,10 +234,6 @@ class Registry:
         """Whether anybody's face is."""
         with self._reading() as connection:
             return connection.execute(select(face_templates.c.template_id).limit(1)).first() is not None
-
-    def gallery_version(self) -> str:
-        """Grows with every change."""
-        return self.names_version()
 
     def template_key(self) -> bytes:
         """What faces are transformed with."""
@@ -260,7 +257,7 @@ class Registry:
         graded = [CATEGORY[Kind(row.kind), Standing(row.standing)] for row in fresh]
         return ProtectedFaces(
             version=version,
-            templates=_stack(blobs),
+            templates=np.frombuffer(b"".join(blobs), dtype=np.uint64).reshape(-1, TEMPLATE_WORDS),
             subjects=tuple(row.subject_id for row in fresh),
             categories=tuple(category for category, _ in graded),
             severities=tuple(severity for _, severity in graded),
@@ -273,6 +270,19 @@ class Registry:
         """Whether any work has a reference."""
         with self._reading() as connection:
             return connection.execute(select(work_references.c.reference_id).limit(1)).first() is not None
+
+    def work_hashes(self, *, most: int) -> WorkHashes | None:
+        """Every registered second, or None when there are more than ``most``."""
+        columns = (work_hashes.c.reference_id, work_hashes.c.position, work_hashes.c.bits)
+        with self._reading() as connection:
+            rows = connection.execute(select(*columns).limit(most + 1)).all()
+        if len(rows) > most:
+            return None
+        return WorkHashes(
+            bits=np.frombuffer(b"".join(bytes(row.bits) for row in rows), dtype=np.uint64).reshape(-1, 4),
+            references=tuple(row.reference_id for row in rows),
+            positions=tuple(row.position for row in rows),
+        )
 
     def resembling_works(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[WorkHit, ...]:
         """Every registered second within ``within`` bits (at most 31), nearest first."""
@@ -385,10 +395,6 @@ def _counts(connection: Connection, table: Any) -> dict[str, int]:
 
 def _face_place(subject_id: str, model: str, epoch: int) -> str:
     return f"{subject_id}/{model}/{epoch}"
-
-
-def _stack(blobs: Sequence[bytes]) -> NDArray[np.uint64]:
-    return np.frombuffer(b"".join(blobs), dtype=np.uint64).reshape(len(blobs), TEMPLATE_WORDS)
 
 
 def _now() -> int:

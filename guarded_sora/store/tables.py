@@ -31,6 +31,8 @@ clips = Table(
     Column("manifest_label", String(128)),
     Column("audit_seq", BigInteger),
     Column("seconds_ms", Integer),
+    Column("width", Integer),
+    Column("height", Integer),
 )
 
 manifests = Table(
@@ -48,6 +50,7 @@ fingerprints = Table(
     Column("position", Integer, primary_key=True),
     Column("second_ms", Integer, nullable=False),
     Column("bits", LargeBinary(32), nullable=False),
+    Column("cells", LargeBinary(32), nullable=False),
     Column("quality", SmallInteger, nullable=False),
 )
 

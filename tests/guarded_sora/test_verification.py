@@ -143,8 +143,20 @@ def test_cropped_padded_mirrored_or_enlarged_it_is_still_ours(
     encode(ClipFrames(np.ascontiguousarray(edit(frames)), 8.0), copy, fps=8.0, crf=23)
     verdict = sora.verify(copy)
     assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_ALTERED, release.clip_id)
-    unlaid = edit in (cropped, letterboxed)
-    assert ("content_not_confirmed" in verdict.notices) == unlaid
+    assert "content_not_confirmed" not in verdict.notices
+
+
+def test_our_mark_on_another_film_is_found_out_even_when_cropped(
+    sora: GuardedSora, release: Release, tmp_path: Path
+) -> None:
+    """The mark tells how the copy was cropped, so it can be laid over the original all the same."""
+    payload = MarkPayload(id=release.clip_id.id, epoch=sora.services.keys.mark_epoch)
+    marked = sora.services.mark.embed(ClipFrames(moving_scene(78, frames=32), 8.0), payload)
+    frames = cropped(np.concatenate([batch.frames for batch in marked]))
+    forged = tmp_path / "forged.mp4"
+    encode(ClipFrames(np.ascontiguousarray(frames), 8.0), forged, fps=8.0)
+    verdict = sora.verify(forged)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.TAMPERED, "mark_transplanted")
 
 
 def test_our_mark_on_another_film_is_tampered(sora: GuardedSora, release: Release, tmp_path: Path) -> None:

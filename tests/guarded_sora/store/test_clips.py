@@ -48,7 +48,10 @@ def store(engine: Engine) -> ClipStore:
 
 def hashes(seed: int, seconds: int = 3) -> tuple[SecondHash, ...]:
     random = np.random.default_rng(seed)
-    return tuple(SecondHash(second=float(i), bits=random.bytes(32), quality=80) for i in range(seconds))
+    return tuple(
+        SecondHash(second=float(i), bits=random.bytes(32), cells=random.bytes(32), quality=80)
+        for i in range(seconds)
+    )
 
 
 def changed(bits: bytes, flips: int, seed: int = 0) -> bytes:
@@ -69,6 +72,7 @@ def released(store: ClipStore, seed: int, sha256: str = "ab" * 32) -> ClipId:
         manifest_store=b"store" * seed,
         fingerprint=hashes(seed),
         seconds=3.0,
+        size=(640, 360),
     )
     return clip_id
 

@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("manifest_label", sa.String(128)),
         sa.Column("audit_seq", sa.BigInteger),
         sa.Column("seconds_ms", sa.Integer),
+        sa.Column("width", sa.Integer),
+        sa.Column("height", sa.Integer),
     )
     op.create_index("clips_by_state", "clips", ["state", "created_ms"])
     op.create_table(
@@ -36,6 +38,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("second_ms", sa.Integer, nullable=False),
         sa.Column("bits", sa.LargeBinary(32), nullable=False),
+        sa.Column("cells", sa.LargeBinary(32), nullable=False),
         sa.Column("quality", sa.SmallInteger, nullable=False),
     )
     op.create_table(

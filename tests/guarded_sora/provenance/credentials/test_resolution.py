@@ -72,6 +72,7 @@ def release(
         manifest_store=made.store,
         fingerprint=hashes(seed),
         seconds=3.0,
+        size=(64, 64),
     )
     return clip_id, made.label, target
 
@@ -170,6 +171,7 @@ def test_a_manifest_that_does_not_name_the_mark_is_not_given(
         manifest_store=made.store,
         fingerprint=hashes(9),
         seconds=3.0,
+        size=(64, 64),
     )
     value = encoded(resolution.binding_value(clip_id))
     assert resolution.match_binding(clips, alg=ALG, value=value) == ()
