@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from guarded_sora import Blocked, GuardedSora
 from tests.guarded_sora.conftest import Painter
 from tests.guarded_sora.console.conftest import CHROMIUM, FLAGS, altered, hold_film, sign_in
@@ -41,6 +43,9 @@ def main(folder: Path) -> None:
             page.set_default_timeout(120_000)
             _take(page, desk, folder, altered(release.path, Path(home) / "from the web.mp4"))
             browser.close()
+    for picture in folder.glob("*.png"):
+        # Flat colours need no more than a palette; the repository keeps these files for ever.
+        Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
 
 
 def _take(page: Any, desk: Running, folder: Path, film: Path) -> None:
