@@ -45,7 +45,9 @@ def main(folder: Path) -> None:
             browser.close()
     for picture in folder.glob("*.png"):
         # Flat colours need no more than a palette; the repository keeps these files for ever.
-        Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+        Image.open(picture).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+            picture, optimize=True
+        )
 
 
 def _take(page: Any, desk: Running, folder: Path, film: Path) -> None:
