@@ -212,7 +212,10 @@ def test_a_changed_payload_is_named(log, statement):
 
 
 def test_a_payload_its_entry_does_not_know(log):
-    attack(log, ("INSERT INTO payloads SELECT 5, owner, key_id, ciphertext, NULL FROM payloads LIMIT 1", {}))
+    columns = "(seq, owner, key_id, ciphertext)"
+    attack(
+        log, (f"INSERT INTO payloads {columns} SELECT 5, owner, key_id, ciphertext FROM payloads LIMIT 1", {})
+    )
     assert places(log) == ["payloads.seq=5"]
 
 
