@@ -232,7 +232,8 @@ def prepare(frame: NDArray[np.uint8], form: Input) -> tuple[NDArray[np.float32],
     pixels = np.asarray(picture, dtype=np.float32)
     if form.channels == "bgr":
         pixels = pixels[..., ::-1]
-    pixels = (pixels * np.float32(form.scale) - np.float32(form.mean)) / np.float32(form.std)
+    mean, std = np.asarray(form.mean, dtype=np.float32), np.asarray(form.std, dtype=np.float32)
+    pixels = (pixels * np.float32(form.scale) - mean) / std
     if form.layout == "nchw":
         pixels = pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels[None], dtype=np.float32), scale

@@ -1,18 +1,22 @@
 """Protected works in pictures and films: seconds that a registered picture or clip also shows.
 
-Every second is hashed and looked up exactly within 31 of 256 bits, also mirrored. References found
-that way are then compared whole, so that the seconds in between count too. What hashes do not
-survive (crops beyond a few per cent, rotation, picture in picture) is measured in
-``benchmarks/copies.py`` and needs an embedding, which this check does not have.
+Every second is hashed and looked up, also mirrored. A register of up to 50,000 seconds is compared
+whole, within 60 of 256 bits; a larger one is searched by its bands, exactly within 31 bits, which
+gives away overlays and small crops. References found that way are then compared whole, so that the
+seconds in between count too. What hashes do not survive (crops beyond some per cent, rotation,
+picture in picture) is measured in ``benchmarks/copies.py`` and needs an embedding, which this check
+does not have.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 
 from guarded_sora.detectors.check import FilmReport
 from guarded_sora.detectors.fingerprint import (
     MIN_QUALITY,
+    SAME,
     FingerprintMatch,
     SecondHash,
     fingerprint,
@@ -20,7 +24,7 @@ from guarded_sora.detectors.fingerprint import (
     mirrored,
 )
 from guarded_sora.detectors.frames import FrameBatch
-from guarded_sora.detectors.gallery import WorkIndex, WorkReference
+from guarded_sora.detectors.gallery import WorkHashes, WorkHit, WorkIndex, WorkReference
 from guarded_sora.policies.finding import Finding, Modality, TimeSpan
 
 WITHIN = 31
@@ -28,16 +32,21 @@ MOST_LOOKUPS = 600
 """Seconds of a film that are looked up; of longer films evenly spread ones."""
 
 MOST_REFERENCES = 32
+MOST_IN_MEMORY = 50_000
+"""Registered seconds up to which all of them are compared: 1.6 megabytes, some milliseconds a look-up."""
 
 
 class WorksFrames:
     """A frame check against registered works."""
 
     name = "frames.works"
-    version = "pdq-class-1"
+    version = "pdq-class-2"
 
     def __init__(self, works: WorkIndex) -> None:
         self._works = works
+        self._lock = threading.Lock()
+        self._version = ""
+        self._small: WorkHashes | None = None
 
     @property
     def unavailable(self) -> str:
@@ -63,7 +72,7 @@ class WorksFrames:
             findings=tuple(findings.values()),
             result=f"{len(telling)} seconds compared, {flat} too plain to tell",
             score=max((item.score or 0.0 for item in findings.values()), default=0.0 if telling else None),
-            threshold=1.0 - WITHIN / 256,
+            threshold=1.0 - (WITHIN if self._small is None else SAME) / 256,
         )
 
     def _candidates(self, telling: Sequence[SecondHash]) -> list[tuple[WorkReference, list[float]]]:
@@ -71,7 +80,7 @@ class WorksFrames:
         step = max(1, -(-len(telling) // MOST_LOOKUPS))
         for item in telling[::step]:
             for bits in (item.bits, mirrored(item.bits)):
-                for hit in self._works.resembling_works(bits, within=WITHIN):
+                for hit in self._lookup(bits):
                     seconds.setdefault(hit.reference, set()).add(item.second)
         most = sorted(seconds, key=lambda reference: -len(seconds[reference]))[:MOST_REFERENCES]
         found = []
@@ -80,6 +89,17 @@ class WorksFrames:
             if work is not None:
                 found.append((work, sorted(seconds[reference])))
         return found
+
+    def _lookup(self, bits: bytes) -> Sequence[WorkHit]:
+        version = self._works.works_version()
+        with self._lock:
+            if version != self._version:
+                self._small = self._works.work_hashes(most=MOST_IN_MEMORY)
+                self._version = version
+            small = self._small
+        if small is not None:
+            return small.resembling(bits, within=SAME)
+        return self._works.resembling_works(bits, within=WITHIN)
 
     def _finding(
         self, reference: WorkReference, compared: FingerprintMatch, seconds: list[float], total: int

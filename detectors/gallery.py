@@ -71,8 +71,37 @@ class WorkReference:
     hashes: tuple[SecondHash, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorkHashes:
+    """All registered seconds at once: ``bits`` uint64 (N, 4), row i is second
+    ``positions[i]`` of ``references[i]``."""
+
+    bits: NDArray[np.uint64]
+    references: tuple[int, ...]
+    positions: tuple[int, ...]
+
+    def resembling(self, bits: bytes, *, within: int) -> list[WorkHit]:
+        """Every row within ``within`` bits, by comparing all of them, nearest first."""
+        distances = np.bitwise_count(self.bits ^ np.frombuffer(bits, dtype=np.uint64)).sum(axis=1)
+        rows = np.flatnonzero(distances <= within)
+        return [
+            WorkHit(
+                reference=self.references[row], position=self.positions[row], distance=int(distances[row])
+            )
+            for row in rows[np.argsort(distances[rows], kind="stable")]
+        ]
+
+
 class WorkIndex(Protocol):
     """Registered works."""
+
+    def works_version(self) -> str:
+        """Changes with every registration."""
+        ...
+
+    def work_hashes(self, *, most: int) -> WorkHashes | None:
+        """Every registered second, or None when there are more than ``most``."""
+        ...
 
     def registered(self) -> bool:
         """Whether any work has a reference."""

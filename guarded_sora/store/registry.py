@@ -1,5 +1,4 @@
 """Registry: who and what is protected. Names are sealed, faces are protected templates, works are hashes.
-
 It fulfils the protocols ``ProtectedNames`` (of policies), ``Gallery`` and ``WorkIndex`` (of
 detectors), so neither of them knows SQL. Every method is one transaction.
 """

@@ -9,12 +9,14 @@ import numpy as np
 from guarded_sora.detectors.copies import WITHIN, WorksFrames
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint, hamming
 from guarded_sora.detectors.frames import FrameBatch
-from guarded_sora.detectors.gallery import WorkHit, WorkReference
+from guarded_sora.detectors.gallery import WorkHashes, WorkHit, WorkReference
 from tests.guarded_sora.conftest import moving_scene
 
 
 class Works:
-    """An index in memory that compares everything."""
+    """An index in memory; a ``large`` one is searched within 31 bits only."""
+
+    large = False
 
     def __init__(self, *hashes: Sequence[SecondHash]) -> None:
         self.works = [
@@ -24,6 +26,22 @@ class Works:
 
     def registered(self) -> bool:
         return bool(self.works)
+
+    def works_version(self) -> str:
+        return "1"
+
+    def work_hashes(self, *, most: int) -> WorkHashes | None:
+        every = [
+            (work.reference, place, item) for work in self.works for place, item in enumerate(work.hashes)
+        ]
+        if self.large or len(every) > most:
+            return None
+        bits = b"".join(item.bits for _, _, item in every)
+        return WorkHashes(
+            bits=np.frombuffer(bits, dtype=np.uint64).reshape(-1, 4),
+            references=tuple(reference for reference, _, _ in every),
+            positions=tuple(place for _, place, _ in every),
+        )
 
     def resembling_works(self, bits: bytes, *, within: int) -> Sequence[WorkHit]:
         return [
@@ -63,6 +81,22 @@ def test_a_mirrored_copy_is_found_and_strangers_are_not() -> None:
     assert "mirrored" in finding.evidence
     for seed in range(20, 32):
         assert check.inspect_film([film(seed, seconds=1)]).findings == ()
+
+
+def test_a_logo_is_forgiven_where_the_register_is_small_enough_to_compare_whole() -> None:
+    reference = film(3, seconds=2)
+    marked = reference.frames.copy()
+    marked[:, 10:24, 212:246] = 235
+    logo = FrameBatch(frames=marked, times=reference.times, fps=8.0)
+    distances = [
+        hamming(a.bits, b.bits) for a, b in zip(fingerprint([logo]), fingerprint([reference]), strict=True)
+    ]
+    assert 31 < min(distances) <= 60
+    works = Works(fingerprint([reference]))
+    assert [item.subject for item in WorksFrames(works).inspect_film([logo]).findings] == ["work-0"]
+    works.large = True
+    assert WorksFrames(works).inspect_film([logo]).findings == ()
+    assert WorksFrames(works).inspect_film([reference]).findings
 
 
 def test_plain_pictures_match_nobody_and_the_record_says_so() -> None:
