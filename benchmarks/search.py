@@ -109,6 +109,7 @@ def sqlite_bands(hashes: NDArray[np.uint8], folder: Path) -> tuple[Search, float
     upgrade(engine)
     rows = [item.tobytes() for item in hashes]
     raw = engine.raw_connection()
+    raw.cursor().execute("begin")  # the log's connections commit each statement unless told otherwise
     for band, values, order in band_columns(hashes):
         raw.cursor().executemany(
             "insert into work_bands (band, value, reference_id, position, bits) values (?, ?, ?, 0, ?)",
