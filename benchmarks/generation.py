@@ -148,7 +148,7 @@ def measure(count: int, *, quick: bool = False, **options: Any) -> list[Row]:
     start = time.process_time()
     pipeline = BuiltinBackend().load()
     load_seconds = time.process_time() - start
-    held, trained = prompts(count, 11, held=True), prompts(max(1, count // 3), 12, held=False)
+    held, trained = prompts(count, 11, held=True), prompts(max(1, count // 4), 12, held=False)
     made = generate(pipeline, held, **options)
     sights = [judge(film) for film in made]
     ours, by_chance = accuracy(held, sights), chance(held, sights)

@@ -46,7 +46,8 @@ class GenerationRequest:
     ``width``/``height``/``fps`` are None for the backend's native ones; ``seconds`` > 0.
     """
 
-    prompt: str
+    # Neither stands in the repr: a backend that logs its request must not log the words.
+    prompt: str = field(repr=False)
     seconds: float = 2.0
     width: int | None = None
     height: int | None = None
@@ -54,9 +55,9 @@ class GenerationRequest:
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
-    negative_prompt: str = ""
-    image: NDArray[np.uint8] | None = None
-    video: NDArray[np.uint8] | None = None
+    negative_prompt: str = field(default="", repr=False)
+    image: NDArray[np.uint8] | None = field(default=None, repr=False)
+    video: NDArray[np.uint8] | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -125,7 +125,7 @@ class GuardedSoraPipeline(Pipeline):
         width: int = NATIVE,
         num_frames: int = 17,
         num_inference_steps: int = 12,
-        guidance_scale: float = 2.5,
+        guidance_scale: float = 6.0,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
         output_type: str = "np",
@@ -137,7 +137,8 @@ class GuardedSoraPipeline(Pipeline):
 
         ``image`` uint8 (H, W, 3) becomes the first frame; ``video`` uint8 (T, H, W, 3) becomes the
         beginning, of which at most nine frames are taken over. ``num_frames`` is 1 + 4k; other
-        lengths are rounded up. ``latents`` (B, C, 5, 8, 8) replaces the first window's noise.
+        lengths are rounded up. ``guidance_scale`` holds for the first frame; what goes on from given
+        frames gets half of its excess over 1. ``latents`` (B, C, 5, 8, 8) replaces the first window's noise.
         ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
         (B, T, H, W, 3), "latent". Raises ValueError for arguments that cannot be used.
         """
@@ -201,6 +202,9 @@ class GuardedSoraPipeline(Pipeline):
             known[:, :, : given.shape[2]] = given
             mask[:, :, : given.shape[2]] = 1
 
+        # The first frame settles what the thing is; going on from it needs half the push.
+        guidance = run.guidance if given is None else 1 + (run.guidance - 1) / 2
+
         def report(step: int, latents: Tensor, clean: Tensor) -> Tensor | None:
             if run.callback is None:
                 return None
@@ -212,7 +216,7 @@ class GuardedSoraPipeline(Pipeline):
 
         return solve(
             self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
-            guidance=run.guidance, known=known, mask=mask, avoid=run.avoid, on_step=report,
+            guidance=guidance, known=known, mask=mask, avoid=run.avoid, on_step=report,
         )  # fmt: skip
 
     def _pictures(self, latents: Tensor, height: int, width: int, output_type: str) -> Any:

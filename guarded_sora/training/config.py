@@ -42,8 +42,8 @@ class BaseConfig:
     """Training of the diffusion transformer and its text encoder on encoded films."""
 
     seed: int = 2
-    autoencoder: str = "runs/autoencoder/export-half"
-    """Folder of the trained autoencoder; only its encoder matters, the decoder may still learn."""
+    autoencoder: str = "runs/autoencoder/export"
+    """Folder of the trained autoencoder; ``export-half`` will do while the decoder still learns."""
     steps: int = 4000
     batch: int = 16
     lr: float = 0.012

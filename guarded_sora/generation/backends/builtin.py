@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FPS = 8.0
 STEPS = 12
-GUIDANCE = 2.5
+GUIDANCE = 6.0
 MAX_FRAMES = 481
 """One minute at eight frames a second."""
 
@@ -61,12 +61,18 @@ class BuiltinBackend:
                 )
             try:
                 import torch
+                from diffusers.utils import logging
 
                 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
-                pipeline = GuardedSoraPipeline.from_pretrained(
-                    str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
-                )
+                # diffusers' own bar for four small files would only clutter the terminal.
+                logging.disable_progress_bar()
+                try:
+                    pipeline = GuardedSoraPipeline.from_pretrained(
+                        str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
+                    )
+                finally:
+                    logging.enable_progress_bar()
             except ImportError as error:
                 raise BackendUnavailable(
                     "The generator needs torch and diffusers; install guarded-sora[generate]."

@@ -24,14 +24,15 @@ from guarded_sora.training.run import Producer, Run, slope
 AUTOENCODER = {"half_steps": 2, "full_steps": 2, "batch": 1, "frames": 5, "channels": 4, "width": 32,
                "save_every": 2, "report_films": 1, "measure_films": 2, "producer": False}  # fmt: skip
 BASE = {"width": 32, "depth": 1, "heads": 2, "batch": 2, "still_batch": 2, "pool": 8, "pool_least": 8,
-        "save_every": 1, "sample_every": 100, "sample_rows": 1, "producer": False, "warmup": 1}  # fmt: skip
+        "save_every": 1, "sample_every": 100, "sample_rows": 1, "still_share": 0.2, "producer": False,
+        "warmup": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     train("autoencoder", out=folder / "autoencoder", **AUTOENCODER)
-    train("base", out=folder / "base", autoencoder=str(folder / "autoencoder/export"), steps=2, **BASE)
+    train("base", out=folder / "base", autoencoder=str(folder / "autoencoder/export"), steps=4, **BASE)
     return folder
 
 
@@ -89,7 +90,7 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert rates[10] == rates[50] == 1.0
     assert rates[99] < 0.05
-    assert all(b <= a for a, b in itertools.pairwise(rates))
+    assert all(b <= a for a, b in itertools.pairwise(rates[50:]))
 
 
 def test_pool_keeps_the_newest() -> None:

@@ -85,7 +85,7 @@ def test_the_judge_recognises_real_films(index: int) -> None:
     name = OBJECTS[index]
     colour = COLOURS[index % len(COLOURS)] if name in TINTABLE else None
     film = draw_film(
-        np.random.default_rng(index), (name, colour, BACKGROUNDS[index % 6], MOTIONS[(index // 3) % 8])
+        np.random.default_rng(index), (name, colour, BACKGROUNDS[index % 6], MOTIONS[(index // 3 + 1) % 8])
     )
     sight = judge(render(film, side=64)[0])
     assert (sight.object, sight.background, sight.motion) == (name, film.background, film.motion)
