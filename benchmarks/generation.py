@@ -134,7 +134,7 @@ def stage_rows(pipeline: GuardedSoraPipeline, load_seconds: float) -> list[Row]:
     film = render(prompts(1, 5, held=True)[0])[0]
     latents = pipeline(prompt, output_type="latent").frames
     times = {
-        "import and load": load_seconds,
+        "reading the weights": load_seconds,
         "two seconds of film, latents": seconds(lambda: pipeline(prompt, output_type="latent")),
         "two seconds of film, decoding": seconds(lambda: pipeline.decode_latents(latents)),
         "two seconds of film, encoding a video prompt": seconds(lambda: pipeline.encode_film(film)),
