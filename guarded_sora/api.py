@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from guarded_sora.cases import release_case
+from guarded_sora.errors import UsageError
 from guarded_sora.evidence import Verdict
 from guarded_sora.guard import generate
 from guarded_sora.policies.finding import Decision, RequestContext
@@ -30,7 +31,24 @@ class GuardedSora:
     """
 
     def __init__(self, services: Services) -> None:
-        self.services = services
+        self._services = services
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        home, issuer = self._services.settings.home, self._services.keys.issuer
+        return f"GuardedSora(home={str(home)!r}, issuer={issuer}{state})"
+
+    @property
+    def services(self) -> Services:
+        """What this installation is made of.
+
+        Raises:
+            UsageError: it was closed.
+        """
+        if self._closed:
+            raise UsageError("This GuardedSora is closed; open it again with GuardedSora.open(...).")
+        return self._services
 
     @classmethod
     def open(
@@ -145,8 +163,10 @@ class GuardedSora:
         return release_case(self.services, case_id, output=_path(output), progress=progress)
 
     def close(self) -> None:
-        """Sign a last checkpoint and let go of worker and database."""
-        self.services.close()
+        """Sign a last checkpoint and let go of worker and database; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._services.close()
 
     def __enter__(self) -> GuardedSora:
         return self

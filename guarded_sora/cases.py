@@ -13,7 +13,6 @@ from guarded_sora.audit.entry import Event
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.audit.search import count
 from guarded_sora.errors import MediaError, StoreError, UsageError
-from guarded_sora.finish import place
 from guarded_sora.guard import check_writable, resume
 from guarded_sora.media import sha256_file
 from guarded_sora.policies.finding import Decision
@@ -21,7 +20,7 @@ from guarded_sora.progress import Progress, Silent
 from guarded_sora.prompts import PromptRequest
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.records import context_from
-from guarded_sora.release import Release
+from guarded_sora.release import Release, place
 from guarded_sora.services import Services
 from guarded_sora.stages import ReleaseToken
 from guarded_sora.store import ClipRecord, ClipState

@@ -15,7 +15,7 @@ from guarded_sora.audit.errors import AuditError
 from guarded_sora.audit.migrate import upgrade as upgrade_log
 from guarded_sora.audit.sqlite import prepare
 from guarded_sora.audit.tables import tree_state
-from guarded_sora.errors import StoreError
+from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.store.migrate import upgrade as upgrade_store
 
 
@@ -27,6 +27,7 @@ def open_engine(home: Path, url: str | None = None) -> Engine:
         url: an SQLAlchemy URL; ``postgresql://`` means the psycopg driver.
 
     Raises:
+        UsageError: ``url`` is no database URL.
         StoreError: the database cannot be reached, or was made by a newer version.
     """
     try:
@@ -41,7 +42,7 @@ def open_engine(home: Path, url: str | None = None) -> Engine:
     try:
         engine = create_engine(address)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(
+        raise UsageError(
             "The database URL cannot be used; write sqlite:///PATH, or postgresql://USER@HOST/NAME "
             "with the extra guarded-sora[postgres] installed."
         ) from error

@@ -6,9 +6,8 @@ back from the very file, and the log holds the outcome.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +41,7 @@ from guarded_sora.provenance.labels import Kind
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.records import checks_digest
-from guarded_sora.release import Release
+from guarded_sora.release import Release, place
 from guarded_sora.store import ClipState
 
 # Each step down in quality makes the mark about a quarter stronger; 36 dB is where it would show.
@@ -202,19 +201,10 @@ def publish(passage: Passage, finished: Finished, target: Path, seq: int) -> Pat
     except BaseException:
         passage.services.store.settle(finished.clip_id, state=ClipState.WITHDRAWN)
         passage.write("release.undone", {"clip_id": str(finished.clip_id), "released_seq": seq})
-        sheet.unlink(missing_ok=True)
+        with suppress(OSError):
+            sheet.unlink(missing_ok=True)
         raise
     return sheet
-
-
-def place(source: Path, target: Path) -> None:
-    """Put a copy of ``source`` at ``target`` in one step; a link there is replaced, not followed."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(source, beside)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def hold(

@@ -11,7 +11,7 @@ import math
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,7 @@ class Approved:
 
     passage: Passage
     request: PromptRequest
-    text: str
+    text: str = field(repr=False)
     inputs: Inputs
     rewrite: Rewrite | None = None
     reviewed: bool = False
@@ -153,6 +153,8 @@ def _approve(
         passage.write("request.decided", passage.outcome(decision))
     except BaseException as error:
         abandon(passage, error)
+        if isinstance(error, MediaError):
+            raise passage.named(error) from None
         raise
     return Approved(
         passage=passage, request=request, text=text, inputs=inputs, rewrite=rewrite, reviewed=reviewed
@@ -186,6 +188,8 @@ def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) 
         return conclude(passage, material, decision, target, reviewed=approved.reviewed)
     except BaseException as error:
         abandon(passage, error)
+        if isinstance(error, MediaError):
+            raise passage.named(error) from None
         raise
     finally:
         passage.close()

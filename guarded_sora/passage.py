@@ -52,6 +52,7 @@ class Passage:
         self.checks: tuple[CheckRun, ...] = ()
         self.shadow_words: tuple[Finding, ...] = ()
         self._folder: Path | None = None
+        self._names: dict[str, str] = {}
         self._consents: Consents | None = None
 
     @property
@@ -199,7 +200,15 @@ class Passage:
             shutil.copyfile(source, copy)
         except OSError as error:
             raise MediaError(f"{source} cannot be read ({error.strerror}); check the path.") from error
+        self._names[str(copy)] = str(source)
         return copy
+
+    def named(self, error: MediaError) -> MediaError:
+        """``error`` with the caller's own file names instead of those of our copies."""
+        text = str(error)
+        for copy, source in self._names.items():
+            text = text.replace(copy, source)
+        return MediaError(text)
 
     def close(self) -> None:
         """Remove the work folder; whatever was released or held has left it."""

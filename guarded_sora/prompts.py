@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class PromptRequest:
         UsageError: a value that no generator could use; the message never repeats the prompt.
     """
 
-    prompt: str
+    prompt: str = field(repr=False)
     seconds: float = 2.0
     size: tuple[int, int] | None = None
     seed: int | None = None
@@ -74,7 +74,7 @@ class PromptRequest:
         Raises:
             UsageError: an input file cannot be read or is too large to wait.
         """
-        document = {field.name: getattr(self, field.name) for field in fields(self)}
+        document = {item.name: getattr(self, item.name) for item in fields(self)}
         document["prompt"] = self.words
         for name in ("image", "video"):
             path = document[name]

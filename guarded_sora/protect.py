@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from guarded_sora.checks import check_frames, check_prompt
-from guarded_sora.errors import UsageError
+from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.finish import Material
 from guarded_sora.guard import abandon, check_writable, conclude, refuse
 from guarded_sora.inputs import read_credentials
@@ -84,6 +84,8 @@ def protect(
         return conclude(passage, material, decision, output, reviewed=False)
     except BaseException as error:
         abandon(passage, error)
+        if isinstance(error, MediaError):
+            raise passage.named(error) from None
         raise
     finally:
         passage.close()

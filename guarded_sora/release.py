@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,20 @@ class Release:
             },
             "audit": {"seq": self.audit_seq},
         }
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a copy of ``source`` at ``target`` in one step; a link there is replaced, not followed.
+
+    Raises:
+        MediaError: ``target`` cannot be written.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, beside)
+        os.replace(beside, target)
+    except OSError as error:
+        raise MediaError(f"{target} cannot be written ({error.strerror}); choose another place.") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GUARDED_SORA_", frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=default_home)
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)  # may hold a password
     pack: Path | None = None
     backend: str = "builtin"
     organisation: str = "Guarded Sora installation"

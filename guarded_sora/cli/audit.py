@@ -80,6 +80,9 @@ def prove(
     if as_json:
         print_json(document)
     else:
+        click.echo(
+            f"The proof that entry {seq} stands in the log lies in {out}. Anybody can check it offline:"
+        )
         click.echo(f"guarded-sora audit check {files.proof} --entry {files.entry} --key {files.key}")
     return OK
 
@@ -204,7 +207,7 @@ def _show(entries: list[Any], *, as_json: bool) -> None:
                 {
                     "seq": entry.seq,
                     "id": entry.id,
-                    "time": _time(entry.ts),
+                    "time": datetime.fromtimestamp(entry.ts / 1000, UTC).isoformat(timespec="milliseconds"),
                     "kind": entry.kind,
                     "actor": entry.actor,
                     "subject": entry.subject,

@@ -20,7 +20,12 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--state", default="waiting", show_default=True, help="waiting, open, decided, closed ...")
+@click.option(
+    "--state",
+    type=click.Choice(["waiting", "open", "second", "disputed", "appealed", "decided", "closed"]),
+    default="waiting",
+    show_default=True,
+)
 @output_options
 @state_options
 def list_(state: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:

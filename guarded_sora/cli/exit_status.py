@@ -14,7 +14,10 @@ INTERNAL = 3
 OPEN = 4
 
 # Of several answers the worst counts, in this order.
-_WORST_FIRST = (INTERNAL, REFUSED, OPEN, OK)
+_WORST_FIRST = (INTERNAL, USAGE, REFUSED, OPEN, OK)
+
+# Errors of the log that a wrong argument causes.
+_MISTAKES = frozenset({"audit.not_found", "audit.entry_invalid", "audit.conflict"})
 
 OF_ACTION: dict[Action, int] = {
     Action.ALLOW: OK,
@@ -42,7 +45,7 @@ def of_verdict(verdict: str) -> int:
 
 
 def worst(statuses: Iterable[int]) -> int:
-    """The worst of several: 3, then 1, then 4, then 0."""
+    """The worst of several: 3, then 2, then 1, then 4, then 0."""
     seen = set(statuses)
     return next((status for status in _WORST_FIRST if status in seen), OK)
 
@@ -53,6 +56,6 @@ def status_of(error: BaseException) -> int:
         return REFUSED
     if isinstance(error, ReviewRequired):
         return OPEN
-    if isinstance(error, UsageError | MediaError):
+    if isinstance(error, UsageError | MediaError) or getattr(error, "code", "") in _MISTAKES:
         return USAGE
     return INTERNAL

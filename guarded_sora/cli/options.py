@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from guarded_sora.policies.finding import AgeTier, RequestContext
 from guarded_sora.settings import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_REGION = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?")
 
 AGE_TIERS = ("minor", "adult", "verified_adult", "unknown")
 
@@ -65,7 +68,13 @@ def context_options(command: Command) -> Command:
 def request_context(
     actor: str, tenant: str, age_tier: AgeTier, region: str, consents: tuple[str, ...]
 ) -> RequestContext:
-    """The context of a request made on the command line."""
+    """The context of a request made on the command line.
+
+    Raises:
+        UsageError: the region is no ISO 3166 code.
+    """
+    if region and not _REGION.fullmatch(region):
+        raise UsageError("--region wants an ISO 3166 code such as FR or US-CA, or EU.")
     return RequestContext(
         actor=actor,
         tenant=tenant,

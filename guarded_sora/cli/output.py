@@ -41,10 +41,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "default")
+        table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
     for row in rows:
         table.add_row(*(clean(str(cell)) for cell in row))
-    Console(soft_wrap=False).print(table)
+    # Into a pipe nothing is cut off or wrapped: another program wants whole ids.
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
 def clean(text: str) -> str:
@@ -115,6 +116,9 @@ def show_release(release: Release, *, as_json: bool) -> None:
     click.echo(f"clip id        {release.clip_id}")
     pack = release.decision.pack
     click.echo(f"decision       {release.decision.action.value} (pack {pack.id} {pack.version})")
+    labels = sorted(item for item in release.decision.obligations if item.startswith("label:"))
+    if labels:
+        click.echo(f"visible label  {', '.join(labels)} (an unknown region counts as the strictest)")
     click.echo(f"audit record   {release.audit_seq}")
     if release.in_domain is False:
         click.echo("note           the prompt lies outside what the generator learned", err=True)

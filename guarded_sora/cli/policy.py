@@ -10,11 +10,10 @@ import click
 import orjson
 
 from guarded_sora.cli import rollout
-from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, worst
+from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, USAGE, worst
 from guarded_sora.cli.options import context_options, output_options, request_context
 from guarded_sora.cli.output import clean, print_json, print_table
-from guarded_sora.errors import UsageError
-from guarded_sora.policies.finding import AgeTier
+from guarded_sora.policies.finding import Action, AgeTier
 
 _LONGEST_LINE = 2_000_000
 
@@ -66,7 +65,12 @@ def check(
     engine, checks = PolicyEngine(loaded), default_prompt_checks(loaded)
     context = request_context(actor, tenant, age_tier, region, consents)
     statuses = []
-    for prompt in _lines() if text == "-" else [text]:
+    for number, prompt in _lines() if text == "-" else [(0, text)]:
+        if prompt is None:
+            message = f'Line {number} is not a JSON object with a text, such as {{"text": "a dog"}}.'
+            print_json({"line": number, "error": {"code": "usage", "message": message}})
+            statuses.append(USAGE)
+            continue
         decision = check_text(engine, checks, prompt, context)
         statuses.append(OF_ACTION[decision.action])
         if as_json or text == "-":
@@ -79,13 +83,15 @@ def check(
             )
         else:
             click.echo(f"{decision.action.value}")
-            for rule in decision.rules:
+            for rule in decision.decisive if decision.action is not Action.ALLOW else ():
                 click.echo(f"  {rule.id} ({rule.reason}): {clean(rule.text)}")
+            if decision.obligations:
+                click.echo(f"  a film of it would carry: {', '.join(sorted(decision.obligations))}")
     return worst(statuses) if statuses else OK
 
 
-def _lines() -> Iterator[str]:
-    """Texts from stdin, one JSON object a line."""
+def _lines() -> Iterator[tuple[int, str | None]]:
+    """Texts from stdin with their line's number, one JSON object a line; None for a line that is none."""
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if not line.strip():
             continue
@@ -94,9 +100,7 @@ def _lines() -> Iterator[str]:
             prompt = document["text"] if isinstance(document, dict) else None
         except (orjson.JSONDecodeError, KeyError):
             prompt = None
-        if not isinstance(prompt, str):
-            raise UsageError(f'Line {number} is not a JSON object with a text, such as {{"text": "a dog"}}.')
-        yield prompt
+        yield number, prompt if isinstance(prompt, str) else None
 
 
 @command.command("test")

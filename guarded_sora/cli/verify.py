@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from guarded_sora.cli.exit_status import REFUSED, of_verdict, worst
+from guarded_sora.cli.exit_status import REFUSED, USAGE, of_verdict, worst
 from guarded_sora.cli.options import laws, output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json, progress, show_verdict
+from guarded_sora.cli.output import open_sora, print_json, progress, report_error, show_verdict
+from guarded_sora.errors import UsageError
 
 
 @click.command("verify")
@@ -40,16 +41,28 @@ def command(
     declared_synthetic, likely_synthetic, unreadable, or a failed clause; 4 inconclusive; of several
     the worst.
     """
+    from guarded_sora.rules import known_laws
+
+    asked = known_laws(laws(rules))
     statuses = []
     with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
         for file in files:
-            verdict = sora.verify(
-                file,
-                depth=depth,  # type: ignore[arg-type]
-                laws=laws(rules),
-                rubric=rubric,
-                progress=shown,
-            )
+            try:
+                verdict = sora.verify(
+                    file,
+                    depth=depth,  # type: ignore[arg-type]
+                    laws=asked,
+                    rubric=rubric,
+                    progress=shown,
+                )
+            except UsageError as error:
+                # One wrong path must not hide what is said of the others.
+                if as_json:
+                    print_json({"file": str(file), "error": {"code": error.code, "message": str(error)}})
+                else:
+                    report_error(error.code, str(error), as_json=False)
+                statuses.append(USAGE)
+                continue
             if as_json:
                 print_json(verdict.as_json())
             else:

@@ -230,7 +230,7 @@ def test_cases_are_listed_decided_and_released(run: Run, home: Path, tmp_path: P
         (["verify", "missing.mp4"], 2, "not a file"),
         (["verify"], 2, "FILES"),
         (["cases", "release", "no-such-case"], 2, "no case"),
-        (["audit", "prove", "99", "-o", "proof"], 3, "99"),
+        (["audit", "prove", "99", "-o", "proof"], 2, "99"),
         (["frobnicate"], 2, "No such command"),
     ],
 )

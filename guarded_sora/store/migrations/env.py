@@ -2,10 +2,8 @@
 
 from alembic import context
 
-from guarded_sora.server import tables
+import guarded_sora.server.tables  # noqa: F401  # the service's tables live in the same schema
 from guarded_sora.store.tables import metadata
-
-assert tables.metadata is metadata  # the service's tables live in the same schema
 
 context.configure(
     connection=context.config.attributes["connection"],
