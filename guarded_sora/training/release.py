@@ -49,6 +49,10 @@ def release(autoencoder: Path, base: Path, out: Path) -> dict[str, Any]:
     for folder in ("autoencoder", "text_encoder", "transformer", "scheduler"):
         shutil.rmtree(out / folder, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
+    for path in out.rglob("config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)  # where it was trained is nobody's business
+        path.write_text(json.dumps(config, indent=2) + "\n")
     for path in out.rglob("*.safetensors"):
         path.chmod(0o644)
     facts: dict[str, Any] = {
