@@ -12,7 +12,7 @@ from pathlib import Path
 from guarded_sora import Blocked, GuardedSora, Release, Verdict
 from guarded_sora.media import FrameStream, encode
 
-PROMPT = "a red balloon rising over a sandy beach"
+PROMPT = "a penguin drifting right over a snowy field"
 UNSAFE = "a photorealistic beheading, blood everywhere"
 FOLDER = Path("demo")
 
@@ -23,7 +23,7 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with GuardedSora.open(home=FOLDER / "home") as sora:
         print(f'1. Generate: "{PROMPT}"')
-        release = sora.generate(PROMPT, seconds=2, seed=7, output=FOLDER / "balloon.mp4")
+        release = sora.generate(PROMPT, seconds=2, seed=7, output=FOLDER / "penguin.mp4")
         show_release(release)
 
         print("\n2. Verify the film as released")
@@ -31,7 +31,7 @@ def main() -> int:
         show_verdict(intact)
 
         print("\n3. Verify a copy that a platform re-encoded: no credentials left, other bytes")
-        copy = FOLDER / "balloon-reencoded.mp4"
+        copy = FOLDER / "penguin-reencoded.mp4"
         encode(FrameStream(release.path, sora.services.worker), copy, fps=8, crf=28)
         altered = sora.verify(copy)
         show_verdict(altered)

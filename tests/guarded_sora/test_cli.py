@@ -306,3 +306,20 @@ def test_an_internal_error_is_one_sentence_with_status_3(run: Run, monkeypatch: 
     assert status == 3
     assert answer["error"]["code"] == "internal"
     assert "words of a user" not in answer["error"]["message"]
+
+
+@pytest.mark.slow
+def test_train_runs_from_the_command_line(home: Path, tmp_path: Path) -> None:
+    """A run of one tiny step: the command, the configuration and the exported weights are real."""
+    tiny = ["half_steps=1", "full_steps=1", "batch=1", "frames=5", "save_every=1", "producer=false"]
+    settings = [word for item in tiny for word in ("--set", item)]
+    done = command(["train", "autoencoder", "-o", str(tmp_path / "run"), *settings], home)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "run").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("setting", ["batch", "batch=many", "nothing=1", "producer=perhaps"])
+def test_a_training_setting_that_cannot_be_used(run: Run, setting: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["train", "autoencoder", "--set", setting])
+    assert left.value.code == 2
