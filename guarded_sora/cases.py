@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from guarded_sora.audit.case import Case
+from guarded_sora.audit.case import CLOSED, DECIDED, Case
 from guarded_sora.audit.entry import Event
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.audit.search import count
@@ -52,8 +52,9 @@ def _allowed(services: Services, case_id: str) -> Case:
         case = services.cases.show(case_id)
     except AuditError as error:
         raise UsageError(str(error)) from error
-    if case.action != "allow":
-        state = f"decided '{case.action}'" if case.action else f"still {case.state}"
+    if case.action != "allow" or case.state not in (DECIDED, CLOSED):
+        settled = case.action and case.state in (DECIDED, CLOSED)
+        state = f"decided '{case.action}'" if settled else f"still {case.state}"
         raise UsageError(
             f"Case {case_id} is {state}; only a case decided 'allow' can be released "
             "(guarded-sora cases decide CASE --action allow ...)."
@@ -133,11 +134,16 @@ def _publish(
     sheet = held.with_name(f"{held.stem}.contact-sheet.png")
     target = output or services.settings.clips / f"{str(clip_id).replace(':', '-')}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target_sheet = target.with_name(f"{target.stem}.contact-sheet.png")
-    if sheet.is_file():
-        place(sheet, target_sheet)
-    ReleaseToken().publish(finished, target)
+    # The store says "released" first: a notice must find the film from the moment it is out.
     services.store.settle(clip_id, state=ClipState.RELEASED, audit_seq=seq)
+    target_sheet = target.with_name(f"{target.stem}.contact-sheet.png")
+    try:
+        if sheet.is_file():
+            place(sheet, target_sheet)
+        ReleaseToken().publish(finished, target)
+    except BaseException:
+        services.store.settle(clip_id, state=ClipState.HELD)
+        raise
     sheet.unlink(missing_ok=True)
     decision = Decision(action=services.policy.pack.default_action, pack=services.policy.pack.reference)
     return Release(

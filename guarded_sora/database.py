@@ -31,7 +31,8 @@ def open_engine(home: Path, url: str | None = None) -> Engine:
         StoreError: the database cannot be reached, or was made by a newer version.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        # Private when we make it: films wait in it for review, and whoever can read one has it.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"The folder {home} cannot be made ({error.strerror}); choose another with --home."

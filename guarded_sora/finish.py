@@ -43,10 +43,14 @@ from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.records import checks_digest
 from guarded_sora.release import Release, place
 from guarded_sora.store import ClipState
+from guarded_sora.worker import Worker
 
 # Each step down in quality makes the mark about a quarter stronger; 36 dB is where it would show.
 QUALITY_STEP_DB = 2.0
 LOWEST_QUALITY_DB = 36.0
+
+LOOK_SIDE = 360  # lines: the mark's own canonical size
+LOOK_FPS = 8.0
 
 SIGN = "guarded_sora.provenance.credentials.sign:sign"
 READ = "guarded_sora.provenance.credentials.read:read"
@@ -122,7 +126,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
                 "use a larger or longer film."
             )
     _confirm_credentials(passage, signed_path, clip_id, signed)
-    stream = FrameStream(signed_path, services.worker, max_short_side=360)
+    stream = look_at(signed_path, services.worker)
     hashes: tuple[SecondHash, ...] = passage.stage(
         "fingerprint", fingerprint, stream, deadline=deadlines.mark
     )
@@ -352,6 +356,11 @@ def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) ->
         )
     )
     return evidence
+
+
+def look_at(path: Path, worker: Worker) -> FrameStream:
+    """A film as fingerprints see it; one way for all, or the same film would not match itself."""
+    return FrameStream(path, worker, max_short_side=LOOK_SIDE, sample_fps=LOOK_FPS, strict=False)
 
 
 def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:

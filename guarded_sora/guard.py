@@ -7,33 +7,32 @@ sign, read back, record and publish (:mod:`guarded_sora.finish`).
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import orjson
 
-from guarded_sora.checks import check_frames, check_prompt, inspect_frames
-from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.audit.errors import AuditError
+from guarded_sora.checks import check_frames, check_prompt
 from guarded_sora.errors import (
     Blocked,
-    GenerationFailed,
     GuardedSoraError,
     MediaError,
     ReviewRequired,
     StageFailed,
+    StoreError,
     UsageError,
 )
+from guarded_sora.filming import film
 from guarded_sora.finish import Material, finish, hold, release
-from guarded_sora.generation.contract import Clip, GenerationRequest, StepEvent, VideoBackend
+from guarded_sora.generation.contract import Clip, GenerationRequest, VideoBackend
 from guarded_sora.inputs import Inputs, read_inputs
 from guarded_sora.media import ClipFrames
 from guarded_sora.passage import Passage
-from guarded_sora.policies.finding import Action, Decision, RequestContext
+from guarded_sora.policies.finding import Action, CheckState, Decision, RequestContext
 from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.prompts import LARGEST_COUNT, PromptRequest
@@ -41,8 +40,6 @@ from guarded_sora.provenance.credentials.manifest import Generator
 from guarded_sora.records import context_document
 from guarded_sora.release import Release
 from guarded_sora.services import Services
-
-EARLY_LOOK_AT = 0.4  # of the steps: by then the predicted film is recognisable
 
 
 def generate(
@@ -76,10 +73,13 @@ def generate(
     seeds = [seed + index for index in range(count)]
     approved = _approve(services, request, context, progress or Silent(), seeds, intent_id=intent_id)
     releases: list[Release] = []
-    for target, number in zip(targets, seeds, strict=True):
-        # The first film continues the passage that asked; the others start from its decision.
-        passage = approved.passage if not releases else approved.again(services, progress or Silent())
-        releases.append(_make(passage, approved, number, target))
+    try:
+        for target, number in zip(targets, seeds, strict=True):
+            # The first film continues the passage that asked; the others start from its decision.
+            passage = approved.passage if not releases else approved.again(services, progress or Silent())
+            releases.append(_make(passage, approved, number, target))
+    finally:
+        approved.passage.close()  # its folder holds the pictures that all of them start from
     return tuple(releases)
 
 
@@ -92,7 +92,7 @@ class Approved:
     text: str = field(repr=False)
     inputs: Inputs
     rewrite: Rewrite | None = None
-    reviewed: bool = False
+    granted: Decision | None = None
 
     def again(self, services: Services, progress: Progress) -> Passage:
         """A passage for a further film of the same request, under the same intent and decision."""
@@ -118,7 +118,10 @@ def resume(
     check_writable(target)
     seed = secrets.randbits(31) if request.seed is None else request.seed
     approved = _approve(services, request, context, progress, [seed], reviewed=True)
-    return _make(approved.passage, approved, seed, target)
+    try:
+        return _make(approved.passage, approved, seed, target)
+    finally:
+        approved.passage.close()
 
 
 def _approve(
@@ -148,7 +151,7 @@ def _approve(
             decision = passage.decide() if inputs else decision
         else:
             inputs = Inputs()
-        refuse(passage, decision)
+        passage.refuse(decision)
         _hold_words(passage, decision, request, reviewed=reviewed)
         passage.write("request.decided", passage.outcome(decision))
     except BaseException as error:
@@ -157,7 +160,12 @@ def _approve(
             raise passage.named(error) from None
         raise
     return Approved(
-        passage=passage, request=request, text=text, inputs=inputs, rewrite=rewrite, reviewed=reviewed
+        passage=passage,
+        request=request,
+        text=text,
+        inputs=inputs,
+        rewrite=rewrite,
+        granted=decision if reviewed else None,
     )
 
 
@@ -167,7 +175,7 @@ def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) 
         backend: VideoBackend = passage.stage(
             "load_generator", passage.services.backend, deadline=passage.services.settings.deadlines.load
         )
-        clip = _generate(passage, backend, _generation_request(approved, seed))
+        clip = film(passage, backend, _generation_request(approved, seed))
         frames = ClipFrames(clip.frames, clip.fps)
         check_frames(passage, frames, stage="frame_checks")
         decision = passage.decide()
@@ -185,58 +193,62 @@ def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) 
             warnings=clip.warnings,
             rewrite=approved.rewrite,
         )
-        return conclude(passage, material, decision, target, reviewed=approved.reviewed)
+        return conclude(passage, material, decision, target, granted=approved.granted)
     except BaseException as error:
         abandon(passage, error)
         if isinstance(error, MediaError):
             raise passage.named(error) from None
         raise
     finally:
-        passage.close()
+        if passage is not approved.passage:
+            passage.close()
 
 
 def conclude(
-    passage: Passage, material: Material, decision: Decision, target: Path | None, *, reviewed: bool
+    passage: Passage, material: Material, decision: Decision, target: Path | None, *, granted: Decision | None
 ) -> Release:
     """Act on the decision over words and frames: refuse, hold the finished film, or release it.
 
-    With ``reviewed``, a reviewer has said yes to the words; what the frames add is still held.
+    ``granted``: the decision on the words that a reviewer has said yes to; what the frames add is
+    still held.
     """
-    refuse(passage, decision)
-    held = decision.action is Action.REVIEW and not (reviewed and _only_words(decision))
+    passage.refuse(decision)
+    held = decision.action is Action.REVIEW and not (granted is not None and _adds_nothing(granted, decision))
     finished = finish(passage, material, decision)
     if held:
-        case_id = passage.services.cases.open(
+        case_id = _open_case(
+            passage,
+            decision,
             kind="film",
             subject=str(finished.clip_id),
-            summary=_summary(decision),
             payload=orjson.dumps({"kind": material.kind, "sha256": finished.sha256}),
         )
         raise hold(passage, material, decision, finished, case_id)
     return release(passage, material, decision, finished, target)
 
 
-def _only_words(decision: Decision) -> bool:
-    """Whether nothing but the prompt, which the reviewer has read, gave rise to the decision."""
-    return all(finding.modality.value == "prompt" for finding in decision.findings)
+def _adds_nothing(granted: Decision, decision: Decision) -> bool:
+    """Whether a decision rests on nothing but what the reviewer has said yes to.
 
-
-def refuse(passage: Passage, decision: Decision) -> None:
-    """Stop where the decision says so, with a record. A rewrite that was not made is a refusal."""
-    if decision.action in (Action.BLOCK, Action.REWRITE):
-        seq = passage.write("request.blocked", passage.outcome(decision))
-        raise Blocked(decision, audit_seq=seq)
+    A finding, a failed check or a rule that the frames brought is new, whatever it says of itself.
+    """
+    failed = {check.name for check in granted.checks if check.state is CheckState.FAILED}
+    return (
+        set(decision.findings) <= set(granted.findings)
+        and {rule.id for rule in decision.decisive} <= {rule.id for rule in granted.decisive}
+        and all(check.name in failed for check in decision.checks if check.state is CheckState.FAILED)
+    )
 
 
 def _hold_words(passage: Passage, decision: Decision, request: PromptRequest, *, reviewed: bool) -> None:
     """On review nothing is generated: the request waits, encrypted, in a case."""
     if decision.action is Action.REVIEW and not reviewed:
-        case_id = passage.services.cases.open(
+        case_id = _open_case(
+            passage,
+            decision,
             kind="prompt",
             subject=passage.intent_id,
-            summary=_summary(decision),
             payload=_pack_request(request, passage.context),
-            owner=passage.actor,
         )
         seq = passage.write("request.held", passage.outcome(decision, case_id=case_id))
         raise ReviewRequired(case_id, decision, audit_seq=seq)
@@ -253,58 +265,6 @@ def _rewrite(passage: Passage, text: str, decision: Decision) -> tuple[Rewrite |
     if again.action is Action.REWRITE:
         again = replace(again, action=Action.BLOCK)
     return offered, again
-
-
-def _generate(passage: Passage, backend: VideoBackend, request: GenerationRequest) -> Clip:
-    """Run the backend, watching its progress and looking early at what it is about to make."""
-    early: list[Decision] = []
-
-    def on_step(event: StepEvent) -> bool:
-        passage.progress.step(event.step, event.steps)
-        due = event.step == max(1, math.ceil(EARLY_LOOK_AT * event.steps))
-        if due and event.preview is not None and passage.services.settings.preview:
-            decision = _look_early(passage, event.preview(), backend.info.native_fps)
-            if decision is not None and decision.action is Action.BLOCK:
-                early.append(decision)
-                return False
-        return True
-
-    try:
-        clip: Clip = passage.stage(
-            "generate",
-            backend.generate,
-            request,
-            on_step,
-            deadline=passage.services.settings.deadlines.generate,
-        )
-    except GenerationFailed:
-        if early:
-            refuse(passage, early[0])
-        raise
-    if not _is_film(clip):
-        raise StageFailed("generate", "the backend returned no film (uint8 frames, T x H x W x 3)")
-    # A copy of our own: the backend may keep its array and change it after the checks.
-    return replace(clip, frames=clip.frames.copy())
-
-
-def _is_film(clip: object) -> bool:
-    """Whether a backend kept its contract; it may be anybody's code."""
-    if not isinstance(clip, Clip) or not isinstance(clip.frames, np.ndarray) or not clip.fps > 0:
-        return False
-    frames = clip.frames
-    return frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and len(frames) > 0
-
-
-def _look_early(passage: Passage, preview: np.ndarray, fps: float) -> Decision | None:
-    """The decision over words and a preview; None when no frame check can run here."""
-    able = [check for check in passage.services.frame_checks if not check.unavailable]
-    if not able:
-        return None
-    times = np.arange(len(preview), dtype=np.float64) / fps
-    batch = FrameBatch(frames=np.ascontiguousarray(preview), times=times, fps=fps)
-    findings, checks = inspect_frames(passage, [batch], able)
-    # A preview is rough: only a finding counts here, a check that failed on it will run again.
-    return passage.services.policy.decide((*passage.findings, *findings), passage.context, checks[:0])
 
 
 def _generation_request(approved: Approved, seed: int) -> GenerationRequest:
@@ -343,6 +303,16 @@ def abandon(passage: Passage, error: BaseException) -> None:
     else:
         passage.fail(StageFailed("guard", type(error).__name__))
     passage.close()
+
+
+def _open_case(passage: Passage, decision: Decision, *, kind: str, subject: str, payload: bytes) -> str:
+    """Open a case whose payload, notes and appeals are the actor's own data and go when it is erased."""
+    try:
+        return passage.services.cases.open(
+            kind=kind, subject=subject, summary=_summary(decision), payload=payload, owner=passage.actor
+        )
+    except AuditError as error:
+        raise StoreError(f"No case could be opened, so nothing was released: {error}") from error
 
 
 def _summary(decision: Decision) -> dict[str, object]:

@@ -162,7 +162,9 @@ def _content(
     if compared is None:
         return ContentSign.NONE
     if compared.matched_seconds == 0:
-        return ContentSign.NONE if moved or compared.flat else ContentSign.OTHER
+        # Flat pictures all look alike to a fingerprint; a flat one beside a busy one does not.
+        both_flat = compared.flat and _flat(hashes) and _flat(stored)
+        return ContentSign.NONE if moved or both_flat else ContentSign.OTHER
     whole = (
         compared.similarity == 1.0
         and not compared.flipped
@@ -170,6 +172,10 @@ def _content(
         and abs(compared.offset or 0.0) < 1.0
     )
     return ContentSign.SAME if whole else ContentSign.PARTLY
+
+
+def _flat(hashes: Sequence[SecondHash]) -> bool:
+    return all(item.quality < MIN_QUALITY for item in hashes)
 
 
 def _lay_over(

@@ -14,8 +14,8 @@ from typing import Any
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.consent import Consents, read_consents
-from guarded_sora.errors import GuardedSoraError, MediaError, StageFailed, StoreError
-from guarded_sora.policies.finding import CheckRun, Decision, Finding, Modality, RequestContext
+from guarded_sora.errors import Blocked, GuardedSoraError, MediaError, StageFailed, StoreError
+from guarded_sora.policies.finding import Action, CheckRun, Decision, Finding, Modality, RequestContext
 from guarded_sora.progress import Progress
 from guarded_sora.records import check_entry, context_entry, decision_entry
 from guarded_sora.services import Services
@@ -145,6 +145,16 @@ class Passage:
         """Add what a group of checks saw and how each of them went."""
         self.findings += tuple(findings)
         self.checks += tuple(checks)
+
+    def refuse(self, decision: Decision) -> None:
+        """Stop where the decision says so, with a record. A rewrite that was not made is a refusal.
+
+        Raises:
+            Blocked: the decision is ``block``, or ``rewrite`` and nobody rewrote.
+        """
+        if decision.action in (Action.BLOCK, Action.REWRITE):
+            seq = self.write("request.blocked", self.outcome(decision))
+            raise Blocked(decision, audit_seq=seq)
 
     def outcome(self, decision: Decision, **more: Any) -> dict[str, Any]:
         """The body of an outcome event."""

@@ -16,7 +16,7 @@ from guarded_sora.provenance.labels import plan_labels
 LONGEST_PROMPT = 100_000  # characters; more is no description of a film but an attempt on the matcher
 LONGEST_SECONDS = 60.0
 LARGEST_COUNT = 16
-LARGEST_INPUT = 64 * 1024 * 1024  # bytes of an image or video prompt that may wait in a case
+LARGEST_INPUT = 11 * 1024 * 1024  # bytes of an image or video prompt that may wait, encrypted, in a case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

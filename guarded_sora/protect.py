@@ -7,7 +7,7 @@ from pathlib import Path
 from guarded_sora.checks import check_frames, check_prompt
 from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.finish import Material
-from guarded_sora.guard import abandon, check_writable, conclude, refuse
+from guarded_sora.guard import abandon, check_writable, conclude
 from guarded_sora.inputs import read_credentials
 from guarded_sora.media import FrameStream
 from guarded_sora.passage import Passage
@@ -26,7 +26,6 @@ from guarded_sora.release import Release
 from guarded_sora.services import Services
 
 _LOOK_SIDE = 480  # lines at which frame checks see the film
-_LOOK_FPS = 4.0
 
 
 def protect(
@@ -63,10 +62,11 @@ def protect(
         passage.count_history()
         check_prompt(passage, request.words)
         # Words that want a reviewer do not stop here: the reviewer sees the film with them.
-        refuse(passage, passage.decide())
+        passage.refuse(passage.decide())
         ingredients = _parents(passage, source)
         _refuse_marked(passage, source)
-        look = FrameStream(source, services.worker, max_short_side=_LOOK_SIDE, sample_fps=_LOOK_FPS)
+        # Every frame: whoever knows which ones are looked at puts the others between them.
+        look = FrameStream(source, services.worker, max_short_side=_LOOK_SIDE)
         check_frames(passage, look, stage="frame_checks")
         decision = passage.decide()
         material = Material(
@@ -81,7 +81,7 @@ def protect(
             audio_from=source if stream.info.has_audio else None,
             profile=profile,
         )
-        return conclude(passage, material, decision, output, reviewed=False)
+        return conclude(passage, material, decision, output, granted=None)
     except BaseException as error:
         abandon(passage, error)
         if isinstance(error, MediaError):

@@ -8,6 +8,7 @@ offsets. It is enough to decide again under another pack without the text.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ from guarded_sora.policies.finding import (
 )
 
 MILLION = 1_000_000
+_REGION = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?|")
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 MOST_FINDINGS = 100
 
 
@@ -67,8 +70,9 @@ def context_entry(context: RequestContext) -> dict[str, Any]:
     """What of the context the engine looked at; actor and tenant stand elsewhere as pseudonyms."""
     return {
         "age_tier": context.age_tier,
-        "region": context.region,
-        "locale": context.locale,
+        # Anything else a client wrote there is free text, and the log cannot be erased.
+        "region": context.region if _REGION.fullmatch(context.region) else "unknown",
+        "locale": context.locale if _LOCALE.fullmatch(context.locale) else "unknown",
         "consents": len(context.consents),
         "counters": {name: int(value) for name, value in sorted(context.counters.items())},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class Release:
     audit_seq: int
     seed: int | None = None
     in_domain: bool | None = None
-    warnings: tuple[str, ...] = ()
-    rewrite: Rewrite | None = None
+    warnings: tuple[str, ...] = field(default=(), repr=False)  # a backend may quote the prompt
+    rewrite: Rewrite | None = field(default=None, repr=False)
 
     def save(self, target: str | Path) -> Path:
         """Copy the signed file to ``target`` as it is; re-encoding it would strip the credentials.

@@ -153,7 +153,10 @@ def _sweep(work: Path) -> None:
     with suppress(OSError):
         for folder in work.iterdir():
             if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+                if folder.is_dir():
+                    shutil.rmtree(folder, ignore_errors=True)
+                elif not folder.name.startswith("release-"):  # a film under release; its case still needs it
+                    folder.unlink(missing_ok=True)
 
 
 def _load_backend(spec: Any) -> VideoBackend:

@@ -105,6 +105,11 @@ class Signs:
         return self.ours_by_mark or self.ours_by_content or self.our_ingredient
 
     @property
+    def whole_by_the_log(self) -> bool:
+        """Signed by us, and the log holds exactly these bytes."""
+        return self.signed_by_us and self.exact_file
+
+    @property
     def signed_by_us(self) -> bool:
         """Our signature holds over these bytes; an expired one counts with the log's word for it."""
         return self.credentials is CredentialSign.OURS or (
@@ -134,9 +139,18 @@ def _row(
 TABLE: tuple[Row, ...] = (
     _row(V.UNREADABLE, "not_a_readable_film", lambda s: not s.readable),
     # -- tampered: evidence that cannot all be true
-    _row(V.TAMPERED, "mark_transplanted", lambda s: s.mark is M.OURS and s.content is K.OTHER),
+    # A file whose very bytes the log holds is what it was released as, whatever our reading says.
+    _row(
+        V.TAMPERED,
+        "mark_transplanted",
+        lambda s: s.mark is M.OURS and s.content is K.OTHER and not s.whole_by_the_log,
+    ),
     _row(V.TAMPERED, "claims_contradict", lambda s: s.contradiction),
-    _row(V.TAMPERED, "signed_content_is_another", lambda s: s.credentials is C.OURS and s.content is K.OTHER),
+    _row(
+        V.TAMPERED,
+        "signed_content_is_another",
+        lambda s: s.credentials is C.OURS and s.content is K.OTHER and not s.exact_file,
+    ),
     _row(V.TAMPERED, "credentials_broken", lambda s: s.credentials is C.BROKEN and not s.tied_to_us),
     # -- ours_intact: signature, mark and fingerprint agree
     _row(
@@ -168,7 +182,7 @@ TABLE: tuple[Row, ...] = (
     _row(V.OURS_ALTERED, "mark_and_credentials_gone", lambda s: s.ours_by_content),
     _row(V.OURS_ALTERED, "built_on_a_clip_of_ours", lambda s: s.our_ingredient),
     _row(
-        V.OURS_ALTERED,
+        V.INCONCLUSIVE,
         "mark_without_fingerprint",
         lambda s: s.mark is M.OURS and s.content is K.NONE,
     ),

@@ -14,7 +14,7 @@ from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
 from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
-from guarded_sora.finish import READ
+from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
@@ -32,8 +32,6 @@ from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
 Depth = Literal["credentials", "provenance", "full"]
 
 DECLARED = "guarded_sora.provenance.credentials.metadata:read_declared"
-_MARK_SIDE = 360
-_MARK_FPS = 8.0
 
 
 def verify(
@@ -175,13 +173,7 @@ class _Examination:
     def _open(self) -> tuple[FrameStream | None, bool]:
         """The film for the pixel legs, and whether it can be read at all."""
         self.progress.stage("open")
-        stream = FrameStream(
-            self.path,
-            self.services.worker,
-            max_short_side=_MARK_SIDE,
-            sample_fps=_MARK_FPS,
-            strict=False,
-        )
+        stream = look_at(self.path, self.services.worker)
         try:
             info = stream.info
             first = next(iter(stream), None)

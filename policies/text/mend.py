@@ -17,7 +17,8 @@ from guarded_sora.policies.text.normalise import View
 MIN_MASKED: Final = 3
 MAX_MENDED: Final = 200
 
-_MASKED = re.compile(r"[^\W_]+(?:\*{1,3}[^\W_]+)+")
+# Possessive, bounded and anchored at a word's beginning: a long run of letters is passed over once.
+_MASKED = re.compile(r"(?<![^\W_])[^\W_]{1,40}+(?:\*{1,3}[^\W_]{1,40}+)+")
 
 
 class WordMender:
@@ -39,7 +40,7 @@ class WordMender:
         masked = source.text.translate(TO_MASK)
         repairs: list[tuple[int, int, str]] = []
         hidden = False
-        for match in _MASKED.finditer(masked):
+        for match in _MASKED.finditer(masked) if MASK in masked else ():
             word = self._masked.get(match[0])
             if word is not None:
                 repairs.append((*match.span(), word))

@@ -203,3 +203,99 @@ def test_what_a_killed_run_left_behind_is_swept(home: Path, tmp_path: Path) -> N
     with GuardedSora.open(home=home, backend=Painter()):
         assert not old.exists()
         assert fresh.exists()  # it may belong to a run of another process that goes on
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("character", ["a", "7", "あ", "Б", "*", "a*", "\u200b", "=", "🎈"])
+def test_a_long_run_of_one_character_does_not_hold_the_process(sora: GuardedSora, character: str) -> None:
+    """Expressions that look at every start of a long run take minutes here, and no deadline stops them."""
+    sora.check(character * (100_000 // len(character)))
+
+
+def test_a_yes_to_the_words_is_no_yes_to_frames_that_were_not_checked(
+    sora: GuardedSora, tmp_path: Path
+) -> None:
+    class Failing:
+        name = "test.words"
+        version = "1"
+
+        def check(self, text: str, context: Any) -> list[Finding]:
+            raise RuntimeError("out of order")
+
+    guarded = GuardedSora(replace(sora.services, prompt_checks=(Failing(),), frame_checks=(Broken(),)))
+    with pytest.raises(ReviewRequired) as words:
+        guarded.generate(PROMPT, output=tmp_path / "clip.mp4")
+    sora.services.cases.decide(words.value.case_id, "allow", reviewer="rita", reason_code="harmless")
+    with pytest.raises(ReviewRequired) as frames:
+        guarded.release_case(words.value.case_id, output=tmp_path / "clip.mp4")
+    assert frames.value.case_id != words.value.case_id
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+def test_a_case_under_appeal_releases_nothing(sora: GuardedSora, tmp_path: Path) -> None:
+    from guarded_sora import UsageError
+
+    case_id = held(sora, tmp_path)
+    sora.services.cases.appeal(case_id, by="somebody", statement="this shows me")
+    with pytest.raises(UsageError, match="appealed"):
+        sora.release_case(case_id, output=tmp_path / "clip.mp4")
+
+
+def test_notes_and_appeals_go_when_their_person_is_erased(
+    sora: GuardedSora, home: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ReviewRequired) as caught:
+        watched(sora, Broken()).generate(PROMPT, output=tmp_path / "never.mp4")
+    cases = sora.services.cases
+    cases.decide(caught.value.case_id, "block", reviewer="rita", reason_code="looked", note="quartz zeppelin")
+    sora.services.log.erase(sora.services.keys.pseudonym("actor", "local"), actor="test", reason="request")
+    for entry in sora.services.log.tail(100):
+        assert b"zeppelin" not in (sora.services.log.payload(entry.seq) or b"")
+
+
+def test_several_films_of_one_picture(sora: GuardedSora, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from guarded_sora import RequestContext
+    from guarded_sora.guard import generate
+    from guarded_sora.prompts import PromptRequest
+
+    picture = tmp_path / "start.png"
+    Image.fromarray(moving_scene(3)[0]).save(picture)
+    releases = generate(
+        sora.services,
+        PromptRequest(prompt=PROMPT, image=picture, seed=1),
+        RequestContext(),
+        output=tmp_path / "clip.mp4",
+        count=2,
+    )
+    assert [sora.verify(release.path).verdict for release in releases] == [VerdictName.OURS_INTACT] * 2
+    assert list(sora.services.settings.work.iterdir()) == []
+
+
+def test_free_text_of_a_client_does_not_reach_the_log(sora: GuardedSora, tmp_path: Path) -> None:
+    from guarded_sora import RequestContext
+
+    words = "Alice Smith, 12 Main Street"
+    context = RequestContext(region=words, locale=words)
+    sora.generate(PROMPT, context=context, output=tmp_path / "clip.mp4")
+    assert not [entry for entry in sora.services.log.tail(50) if b"Alice" in entry.canonical]
+
+
+def test_a_home_that_we_make_is_private(sora: GuardedSora) -> None:
+    assert sora.services.settings.home.stat().st_mode & 0o077 == 0
+
+
+def test_quick_cuts_match_themselves(home: Path, tmp_path: Path) -> None:
+    """A film whose pictures change faster than they are sampled must still read back as itself."""
+
+    class Flicker:
+        info = BackendInfo(name="flicker", version="1", licence="none")
+
+        def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
+            shots = np.concatenate([moving_scene(seed, frames=1) for seed in range(48)])
+            return Clip(frames=shots, fps=30.0, info=self.info)
+
+    with GuardedSora.open(home=home, backend=Flicker()) as sora:
+        release = sora.generate(PROMPT, output=tmp_path / "clip.mp4")
+        assert sora.verify(release.path).verdict is VerdictName.OURS_INTACT
