@@ -29,7 +29,7 @@ from guarded_sora.verdicts import ContentSign
 
 MOST_LOOKUPS = 120  # seconds of a film that are looked up; of longer films evenly spread ones
 _STILL = 2.0  # canonical pixels that a re-encoding may seem to move a picture
-_PLACED_OTHER = 85  # of 256: two seconds that differ in a third of their cells show other things
+_PLACED_OTHER = 70  # of 256; a match ends at 64, and in between nothing is said
 _LEAST_SHARE = 0.5  # of the looked-up seconds that must lead to one clip
 _KNOWN = (ClipState.RELEASED, ClipState.HELD, ClipState.WITHDRAWN)
 

@@ -27,9 +27,13 @@ def test_a_reviewer_takes_looks_decides_and_finds_the_proof(desk: Running, page:
     page.wait_for_selector(".strip button")
     assert "blur" in canvas.evaluate("node => getComputedStyle(node).filter")
     page.keyboard.down("u")
-    page.wait_for_function("getComputedStyle(document.querySelector('.screen canvas')).filter === 'none'")
+    page.wait_for_function(
+        "() => getComputedStyle(document.querySelector('.screen canvas')).filter === 'none'"
+    )
     page.keyboard.up("u")
-    page.wait_for_function("getComputedStyle(document.querySelector('.screen canvas')).filter !== 'none'")
+    page.wait_for_function(
+        "() => getComputedStyle(document.querySelector('.screen canvas')).filter !== 'none'"
+    )
     shown = page.locator("output").inner_text()
     page.keyboard.press("j")
     assert page.locator("output").inner_text() != shown
@@ -43,7 +47,7 @@ def test_a_reviewer_takes_looks_decides_and_finds_the_proof(desk: Running, page:
     assert desk.server.services.cases.show(case_id).action == ""
     page.keyboard.press("5")
     page.keyboard.press("a")
-    page.wait_for_function(f"!location.href.includes('{case_id}')")
+    page.wait_for_function(f"() => !location.href.includes('{case_id}')")
     case = desk.server.services.cases.show(case_id)
     assert case.action == "allow"
     assert case.decisions[0].reason_code == "looked_fine"
