@@ -300,7 +300,6 @@ class AuditLog:
     def _check_open(self) -> None:
         with reading(self.engine) as connection:
             check_schema(connection)
-            frontier = read_state(connection).frontier
             try:
                 newest = self._newest_in(connection)
             except ProofInvalid as error:
@@ -308,6 +307,9 @@ class AuditLog:
                     "The newest checkpoint of this log was not signed by this key for this origin; "
                     "open the log with the key it was made with."
                 ) from error
+            # Read after the checkpoint: on PostgreSQL another writer may commit between the two reads,
+            # and a log may be ahead of its newest checkpoint but never behind it.
+            frontier = read_state(connection).frontier
         if newest is None:
             return
         if newest.size > frontier.size or (newest.size == frontier.size and newest.root != frontier.root()):
