@@ -296,12 +296,10 @@ def _generator(clip: Clip) -> Generator:
 def abandon(passage: Passage, error: BaseException) -> None:
     """Nothing comes of this request any more: no token, a record, no files left."""
     passage.token.revoke(type(error).__name__)
-    if isinstance(error, Blocked | ReviewRequired):
-        pass  # an answer, recorded where it was given
-    elif isinstance(error, GuardedSoraError):
-        passage.fail(error)
-    else:
-        passage.fail(StageFailed("guard", type(error).__name__))
+    # A refusal or a case is an answer, recorded where it was given.
+    if not isinstance(error, Blocked | ReviewRequired):
+        known = isinstance(error, GuardedSoraError)
+        passage.fail(error if known else StageFailed("guard", type(error).__name__))
     passage.close()
 
 

@@ -25,7 +25,7 @@ def read_signs(
     return Signs(
         readable=readable,
         credentials=_credential_sign(credentials),
-        mark=_mark_sign(mark, identity, failed=failed),
+        mark=_mark_sign(mark, identity, expected=bool(ours_claimed), failed=failed),
         content=identity.content,
         exact_file=exact_file,
         bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
@@ -40,9 +40,10 @@ def read_signs(
     )
 
 
-def _mark_sign(mark: MarkEvidence | None, identity: Identity, *, failed: bool) -> MarkSign:
+def _mark_sign(mark: MarkEvidence | None, identity: Identity, *, expected: bool, failed: bool) -> MarkSign:
+    """``expected``: our signature says that there is one, so not having looked is no absence."""
     if mark is None:
-        return MarkSign.UNCHECKED if failed else MarkSign.ABSENT
+        return MarkSign.UNCHECKED if failed or expected else MarkSign.ABSENT
     if mark.state is MarkState.PRESENT:
         return MarkSign.OURS if identity.marked else MarkSign.UNKNOWN
     return MarkSign.BELOW if mark.state is MarkState.INCONCLUSIVE and mark.rho > 0 else MarkSign.ABSENT

@@ -167,7 +167,7 @@ TABLE: tuple[Row, ...] = (
         ("signer_expired",),
     ),
     # Our signature holds, so the bytes are ours and whole; what disagrees is our own reading.
-    _row(V.INCONCLUSIVE, "mark_check_failed", lambda s: s.signed_by_us and s.mark is M.UNCHECKED),
+    _row(V.INCONCLUSIVE, "mark_not_checked", lambda s: s.signed_by_us and s.mark is M.UNCHECKED),
     _row(V.INCONCLUSIVE, "mark_not_found_in_signed_file", lambda s: s.signed_by_us and s.mark is not M.OURS),
     _row(V.INCONCLUSIVE, "fingerprint_not_confirmed", lambda s: s.signed_by_us and s.content is not K.SAME),
     # -- ours_altered: tied to us, but not as we released it

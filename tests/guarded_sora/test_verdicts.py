@@ -27,7 +27,7 @@ EXAMPLES = {
     "credentials_broken": Signs(credentials=C.BROKEN, claims_ai=True),
     "signature_mark_and_content_agree": Signs(credentials=C.OURS, mark=M.OURS, content=K.SAME),
     "log_holds_this_file": Signs(credentials=C.OURS_EXPIRED, mark=M.OURS, content=K.SAME, exact_file=True),
-    "mark_check_failed": Signs(credentials=C.OURS, mark=M.UNCHECKED, content=K.SAME, failed=True),
+    "mark_not_checked": Signs(credentials=C.OURS, mark=M.UNCHECKED, content=K.SAME, failed=True),
     "mark_not_found_in_signed_file": Signs(credentials=C.OURS, mark=M.ABSENT, content=K.SAME),
     "fingerprint_not_confirmed": Signs(credentials=C.OURS, mark=M.OURS, content=K.NONE),
     "bytes_changed": Signs(credentials=C.BROKEN, mark=M.OURS, content=K.SAME),
