@@ -298,8 +298,8 @@ def abandon(passage: Passage, error: BaseException) -> None:
     passage.token.revoke(type(error).__name__)
     # A refusal or a case is an answer, recorded where it was given.
     if not isinstance(error, Blocked | ReviewRequired):
-        known = isinstance(error, GuardedSoraError)
-        passage.fail(error if known else StageFailed("guard", type(error).__name__))
+        ours = error if isinstance(error, GuardedSoraError) else StageFailed("guard", type(error).__name__)
+        passage.fail(ours)
     passage.close()
 
 
