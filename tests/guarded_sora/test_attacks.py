@@ -86,6 +86,44 @@ def test_a_source_exchanged_between_check_and_mark(
     assert difference(sora, release.path, moving_scene(5, frames=24)) < 12
 
 
+def test_protect_looks_at_every_frame(sora: GuardedSora, film: Callable[..., Path], tmp_path: Path) -> None:
+    """Whoever knows which frames are looked at hides the others between them."""
+    check = Watching(lambda: None)
+    watched(sora, check).protect(
+        film("source.mp4", seed=5, frames=24), prompt="soft shapes", output=tmp_path / "safe.mp4"
+    )
+    assert sum(len(frames) for frames in check.seen) == 24
+
+
+def test_neither_words_nor_passwords_stand_in_a_repr(sora: GuardedSora, tmp_path: Path) -> None:
+    from guarded_sora.prompts import PromptRequest
+    from guarded_sora.settings import load_settings
+
+    seen: list[str] = []
+
+    class Logging(Painter):
+        def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
+            seen.append(repr(request))
+            return replace(super().generate(request, on_step), warnings=("zeppelin",))
+
+    with GuardedSora.open(home=tmp_path / "other", backend=Logging()) as other:
+        release = other.generate("a zeppelin", output=tmp_path / "clip.mp4")
+        seen += [repr(release), repr(other), repr(other.services.keys)]
+    seen.append(repr(PromptRequest(prompt="a zeppelin")))
+    seen.append(repr(load_settings(database_url="postgresql://u:zeppelin@127.0.0.1/x")))
+    assert not [text for text in seen if "zeppelin" in text]
+
+
+def test_a_closed_installation_says_so_before_anything_is_made(home: Path, tmp_path: Path) -> None:
+    from guarded_sora import UsageError
+
+    with GuardedSora.open(home=home, backend=Painter()) as sora:
+        pass
+    sora.close()
+    with pytest.raises(UsageError, match="closed"):
+        sora.generate(PROMPT, output=tmp_path / "clip.mp4")
+
+
 def test_a_prompt_of_countless_findings_still_leaves_its_record(sora: GuardedSora, tmp_path: Path) -> None:
     class Flood:
         name = "test.flood"

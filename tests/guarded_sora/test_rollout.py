@@ -115,17 +115,37 @@ def test_the_commands(run: Run, tmp_path: Path, candidate: Path) -> None:  # noq
     assert status == 2 and "--stop" in answer["error"]["message"]
 
 
-def test_a_pack_that_stops_too_much_is_not_promoted(run: Run, tmp_path: Path, candidate: Path) -> None:  # noqa: F811
+def test_a_pack_that_stops_benign_prompts_is_not_promoted(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    candidate: Path,
+) -> None:
+    """The same golden prompts hold, but a new term stops what people ask for every day."""
+    lines = tmp_path / "benign.jsonl"
+    texts = ["a quokkaboard in the rain", *(f"a boat on lake number {n}" for n in range(9))]
+    lines.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    lexicon = candidate / "lexicons" / "violence.txt"
+    term = next(line for line in lexicon.read_text().splitlines() if line.startswith("behead{"))
+    lexicon.write_text(lexicon.read_text().replace(term, f"{term}\nquokkaboard", 1))
+    status, answers, _ = run(
+        "policy", "promote", str(candidate), "--on", str(lines), "--home", str(tmp_path / "home")
+    )
+    assert (status, answers[0]["promoted"]) == (1, False)
+    assert any("points more would be stopped" in reason for reason in answers[0]["reasons"])
+    assert not (tmp_path / "home" / "policy.json").exists()
+
+
+def test_a_pack_whose_golden_prompts_fail_is_not_promoted(run: Run, tmp_path: Path, candidate: Path) -> None:  # noqa: F811
     lines = tmp_path / "benign.jsonl"
     lines.write_text(json.dumps({"text": REFUSED}))
     other = tmp_path / "looser"
     shutil.copytree(candidate, other)
     for path in (other / "rules").glob("violence*.yaml"):
         if ".golden." not in path.name:
-            path.write_text(path.read_text().replace("action: block", "action: review"))
+            path.write_text(path.read_text().replace("] >= 3", "] >= 9"))
     status, answers, _ = run(
         "policy", "promote", str(other), "--on", str(lines), "--home", str(tmp_path / "home")
     )
-    assert status in (1, 2)
+    assert (status, answers[0]["promoted"]) == (1, False)
+    assert any("golden prompts fail" in reason for reason in answers[0]["reasons"])
     assert not (tmp_path / "home" / "policy.json").exists()
-    assert answers
