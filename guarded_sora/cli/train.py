@@ -11,7 +11,7 @@ from guarded_sora.errors import BackendUnavailable, UsageError
 
 
 @click.command("train")
-@click.argument("name", type=click.Choice(["autoencoder", "base"]))
+@click.argument("name", type=click.Choice(["autoencoder", "base", "cascade"]))
 @click.option(
     "-o",
     "--out",
@@ -27,15 +27,20 @@ from guarded_sora.errors import BackendUnavailable, UsageError
     help="Another value of a field of training/config.py.",
 )
 def command(name: str, out: Path | None, seed: int | None, settings: tuple[str, ...]) -> int:
-    """Train a part of the built-in generator on the procedural world; resumes where it stopped."""
+    """Train a part of the built-in generator; resumes where it stopped.
+
+    The cascade is trained twice: --set stage=temporal and --set stage=spatial, each with its own --out.
+    """
     try:
         from guarded_sora.training import train
-        from guarded_sora.training.config import AutoencoderConfig, BaseConfig
+        from guarded_sora.training.config import AutoencoderConfig, BaseConfig, CascadeConfig
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"Training needs {error.name}; install it with: pip install 'guarded-sora[generate]'."
         ) from error
-    defaults = {"autoencoder": AutoencoderConfig(), "base": BaseConfig()}[name]
+    defaults = {
+        "autoencoder": AutoencoderConfig(), "base": BaseConfig(), "cascade": CascadeConfig(),
+    }[name]  # fmt: skip
     options = {key: _read(value, getattr(defaults, key, None), key) for key, value in map(_split, settings)}
     if seed is not None:
         options["seed"] = seed

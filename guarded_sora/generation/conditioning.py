@@ -34,12 +34,14 @@ def solve(
     known: Tensor | None = None,
     mask: Tensor | None = None,
     avoid: Tensor | None = None,
+    guide: Tensor | None = None,
     on_step: StepCall | None = None,
 ) -> Tensor:
     """Clean latents (B, C, K, h, w) for ``tokens`` (B, L) from ``noise`` of that shape.
 
     ``known`` holds clean latents where ``mask`` (B, 1, K, h, w) is 1. ``guidance`` is the scale of
     classifier-free guidance (1 = none) away from ``avoid`` (B, L), by default the empty prompt.
+    ``guide`` (B, C + 1, K, h, w) belongs to a stage of the cascade, see the transformer.
     ``scheduler`` is any of diffusers' flow-matching schedulers.
     """
     rows = noise.shape[0]
@@ -58,10 +60,11 @@ def solve(
         t = timestep.to(noise.dtype).expand(rows)
         if guided:
             pair = [torch.cat([x, x]) for x in (latents, t, known, mask)]
-            flow, flow_away = transformer(pair[0], pair[1], text, pooled, pair[2], pair[3]).chunk(2)
+            guides = None if guide is None else torch.cat([guide, guide])
+            flow, flow_away = transformer(pair[0], pair[1], text, pooled, pair[2], pair[3], guides).chunk(2)
             flow = flow_away + guidance * (flow - flow_away)
         else:
-            flow = transformer(latents, t, text, pooled, known, mask)
+            flow = transformer(latents, t, text, pooled, known, mask, guide)
         clean = latents - (timestep / 1000) * flow
         latents = scheduler.step(flow, timestep, latents, return_dict=False)[0]
         if on_step is not None:

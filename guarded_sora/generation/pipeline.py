@@ -1,12 +1,15 @@
 """The built-in generator as a diffusers pipeline: text, image and video prompts, films of any length.
 
+The base model makes 128x128 at 8 frames a second, window by window; the cascade makes that twice as
+fast and twice as large (``guarded_sora.generation.cascade``).
+
 Legend: B clips, T frames, H, W pixels, C latent channels, K latent frames.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +19,24 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guarded_sora.generation.conditioning import solve
-from guarded_sora.generation.models.autoencoder import SPACE, TIME, VideoAutoencoder, latent_frames
+from guarded_sora.generation.cascade import pieces, refine, slower_to_faster, smaller_to_larger
+from guarded_sora.generation.conditioning import StepCall, solve
+from guarded_sora.generation.models.autoencoder import SPACE, TIME, Cache, VideoAutoencoder, latent_frames
 from guarded_sora.generation.models.base import Output, Pipeline, split
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import Reading, read_prompt
 
-NATIVE = 256
-"""Side of the pictures that the model was trained on, pixels."""
+BASE_SIDE, BASE_FPS = 128, 8.0
+"""What the base model makes: side in pixels, frames a second."""
+NATIVE, NATIVE_FPS = 256, 16.0
+"""What comes out of the cascade."""
 WINDOW = 5
 """Latent frames of one window: 17 frames."""
 OVERLAP = 2
 """Latent frames that a following window takes over from the one before."""
+CHUNK = 4
+"""Latent frames that the autoencoder works on at once; the result does not depend on it."""
 
 StepEnd = Callable[["GuardedSoraPipeline", int, Any, dict[str, Any]], dict[str, Any]]
 
@@ -44,18 +52,37 @@ def passes(total: int, known: int = 0) -> int:
     return count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def base_frames(frames: int, fps: float) -> int:
+    """Frames of the base film, 1 + 4k, from which at least ``frames`` at ``fps`` (8 or 16) come."""
+    slow = frames if fps == BASE_FPS else 1 + -(-(frames - 1) // 2)
+    return 1 + -(-(slow - 1) // TIME) * TIME
+
+
+def evaluations(
+    frames: int, known: int, fps: float, steps: int, refine_steps: int, *, larger: bool = True
+) -> int:
+    """Solver steps of a whole call for ``frames`` frames at ``fps``, ``known`` base latent frames given."""
+    slow = base_frames(frames, fps)
+    total = steps * passes(latent_frames(slow), known)
+    fast = latent_frames(slow if fps == BASE_FPS else 2 * slow - 1)
+    stages = (fps != BASE_FPS) + larger
+    return total + stages * refine_steps * sum(1 for _ in pieces(fast))
+
+
+@dataclass(slots=True, kw_only=True)
 class _Run:
-    """What stays the same over the passes of one call."""
+    """What stays the same over the passes of one call, and how many solver steps are done."""
 
     tokens: Tensor
     avoid: Tensor | None
     noise: Tensor | None
     generator: torch.Generator | None
     steps: int
+    refine_steps: int
     guidance: float
     callback: StepEnd | None
     inputs: tuple[str, ...]
+    done: int = 0
 
 
 @dataclass
@@ -69,16 +96,18 @@ class VideoOutput(Output):
 class GuardedSoraPipeline(Pipeline):
     """Text-to-video over the package's small learned world.
 
-    Any of diffusers' flow-matching schedulers may drive it. The model makes square films of 256
-    pixels: first the first frame, then the window of 17 frames that it begins. Longer films are made
-    window after window, each taking over the last two latent frames of the one before, so the
-    network's memory does not grow with length.
+    Any of diffusers' flow-matching schedulers may drive it. First the first frame, then the window of
+    17 frames that it begins; longer films are made window after window, each taking over the last two
+    latent frames of the one before. The cascade then works piece by piece, so the networks' memory
+    does not grow with length.
     """
 
-    model_cpu_offload_seq = "text_encoder->transformer->autoencoder"
+    model_cpu_offload_seq = "text_encoder->transformer->temporal->spatial->autoencoder"
     autoencoder: VideoAutoencoder
     text_encoder: ConceptEncoder
     transformer: SpacetimeTransformer
+    temporal: SpacetimeTransformer
+    spatial: SpacetimeTransformer
     scheduler: Any
     _callback_tensor_inputs = ["latents", "clean"]  # noqa: RUF012  (read by diffusers)
 
@@ -87,31 +116,38 @@ class GuardedSoraPipeline(Pipeline):
         autoencoder: VideoAutoencoder,
         text_encoder: ConceptEncoder,
         transformer: SpacetimeTransformer,
+        temporal: SpacetimeTransformer,
+        spatial: SpacetimeTransformer,
         scheduler: Any,
     ) -> None:
         super().__init__()
         self.register_modules(
-            autoencoder=autoencoder, text_encoder=text_encoder, transformer=transformer, scheduler=scheduler
-        )
+            autoencoder=autoencoder, text_encoder=text_encoder, transformer=transformer, temporal=temporal,
+            spatial=spatial, scheduler=scheduler,
+        )  # fmt: skip
 
     # -- pictures and latents -------------------------------------------------------------------
     def encode_film(self, film: NDArray[np.uint8]) -> Tensor:
-        """Latents (1, C, K, 8, 8) of a film uint8 (T, H, W, 3), cut to 1 + 4k frames, made square 256."""
+        """Latents (1, C, K, 16, 16) of a film uint8 (T, H, W, 3), cut to 1 + 4k frames, made square 128."""
         keep = 1 + (len(film) - 1) // TIME * TIME
         x = torch.from_numpy(np.ascontiguousarray(film[:keep])).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        if x.shape[-2:] != (NATIVE, NATIVE):
-            x = fit(x, NATIVE, NATIVE)
+        if x.shape[-2:] != (BASE_SIDE, BASE_SIDE):
+            x = fit(x, BASE_SIDE, BASE_SIDE)
         latents: Tensor = self.autoencoder.encode(x.to(self.autoencoder.device, self.autoencoder.dtype))
         return latents
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """(1, C, K, h, w) -> (T, H, W, 3) float32 in [0, 1]; one latent frame at a time."""
-        frames = []
-        for k in range(latents.shape[2]):
-            part = self.autoencoder.decode(latents[:, :, max(0, k - 1) : k + 1])
-            frames.append(part[:, :, -TIME:] if k else part)
-        film = torch.cat(frames, 2)[0].permute(1, 2, 3, 0)
-        return (film.float().cpu() + 1) / 2
+    def _encode(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """``autoencoder.encode`` of a film that comes in parts."""
+        cache = Cache()
+        for part in parts:
+            yield self.autoencoder.encode(part, cache)
+
+    def _decode(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """``autoencoder.decode`` of latents that come in parts."""
+        cache = Cache()
+        for part in parts:
+            for k in range(0, part.shape[2], CHUNK):
+                yield self.autoencoder.decode(part[:, :, k : k + CHUNK], cache)
 
     # -- the call -------------------------------------------------------------------------------
     @torch.no_grad()
@@ -123,8 +159,10 @@ class GuardedSoraPipeline(Pipeline):
         video: NDArray[np.uint8] | None = None,
         height: int = NATIVE,
         width: int = NATIVE,
-        num_frames: int = 17,
+        num_frames: int = 33,
+        frame_rate: float = NATIVE_FPS,
         num_inference_steps: int = 12,
+        refine_steps: int = 4,
         guidance_scale: float = 6.0,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
@@ -135,23 +173,28 @@ class GuardedSoraPipeline(Pipeline):
     ) -> VideoOutput | tuple[Any, tuple[Reading, ...]]:
         """Make one clip a prompt.
 
-        ``image`` uint8 (H, W, 3) becomes the first frame; ``video`` uint8 (T, H, W, 3) becomes the
-        beginning, of which at most nine frames are taken over. ``num_frames`` is 1 + 4k; other
-        lengths are rounded up. ``guidance_scale`` holds for the first frame; what goes on from given
-        frames gets half of its excess over 1. ``latents`` (B, C, 5, 8, 8) replaces the first window's noise.
-        ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
-        (B, T, H, W, 3), "latent". Raises ValueError for arguments that cannot be used.
+        ``image`` uint8 (H, W, 3) becomes the first frame; ``video`` uint8 (T, H, W, 3) at ``frame_rate``
+        becomes the beginning, of which at most the last nine frames at 8 a second are taken over.
+        ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of 128x128 goes without
+        the spatial one. ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
+        ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
+        excess over 1. ``latents`` (B, C, 5, 16, 16) replaces the first window's noise. ``output_type``:
+        "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8" (B, T, H, W, 3), "latent"
+        (of the last stage). Raises ValueError for arguments that cannot be used.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts or num_frames < 1 or num_inference_steps < 1:
-            raise ValueError("prompt, num_frames and num_inference_steps must not be empty or zero")
+        if not prompts or min(num_frames, num_inference_steps, refine_steps) < 1:
+            raise ValueError("prompt, num_frames and the numbers of steps must not be empty or zero")
+        if frame_rate not in (BASE_FPS, NATIVE_FPS):
+            raise ValueError(f"frame_rate must be {BASE_FPS:g} or {NATIVE_FPS:g}")
         if image is not None and video is not None:
             raise ValueError("give an image or a video, not both")
         if output_type not in ("np", "pt", "uint8", "latent"):
             raise ValueError(f"output_type {output_type!r} is none of np, pt, uint8, latent")
-        frames = 1 + -(-(num_frames - 1) // TIME) * TIME
-        if frames != num_frames:
-            warnings.warn(f"{num_frames} frames were rounded up to {frames}", stacklevel=2)
+        frames = base_frames(num_frames, frame_rate)
+        fast = frame_rate != BASE_FPS
+        if (whole := 2 * frames - 1 if fast else frames) != num_frames:
+            warnings.warn(f"{num_frames} frames were rounded up to {whole}", stacklevel=2)
         readings = tuple(read_prompt(text) for text in prompts)
         tokens = torch.tensor([reading.tokens for reading in readings], device=self._execution_device)
         avoid = None
@@ -162,41 +205,74 @@ class GuardedSoraPipeline(Pipeline):
         if image is not None or video is not None:
             film = image[None] if image is not None else video
             assert film is not None
+            if fast:  # every second frame, so that the last one stays
+                film = film[(len(film) - 1) % 2 :: 2]
             known = self.encode_film(film[-(1 + 2 * TIME) :]).expand(len(prompts), -1, -1, -1, -1)
         request = _Run(
             tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
-            guidance=guidance_scale,
+            refine_steps=refine_steps, guidance=guidance_scale,
             callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
         )  # fmt: skip
-        made = self._passes(request, known, latent_frames(frames))
+        made: Iterator[Tensor] = iter((self._passes(request, known, latent_frames(frames)),))
+        if fast:
+            faster = slower_to_faster(self._decode(made))
+            made = self._refine(request, self.temporal, self._encode(faster))
+        if (height, width) != (BASE_SIDE, BASE_SIDE):
+            larger = (smaller_to_larger(part) for part in self._decode(made))
+            made = self._refine(request, self.spatial, self._encode(larger))
+        out: Any
+        if output_type == "latent":
+            out = torch.cat(list(made), 2)
+        else:
+            shown = [_shown(part, height, width, output_type) for part in self._decode(made)]
+            out = torch.cat(shown, 1)
+            out = out.permute(0, 1, 4, 2, 3) if output_type == "pt" else out.numpy()
         self.maybe_free_model_hooks()
-        out: Any = made if output_type == "latent" else self._pictures(made, height, width, output_type)
         return VideoOutput(frames=out, readings=readings) if return_dict else (out, readings)
 
     def _passes(self, run: _Run, known: Tensor | None, total: int) -> Tensor:
-        """Latents (B, C, total, 8, 8): the first frame, then window after window."""
-        side = NATIVE // SPACE
+        """Base latents (B, C, total, 16, 16): the first frame, then window after window."""
+        side = BASE_SIDE // SPACE
         shape = (len(run.tokens), self.autoencoder.config.channels, WINDOW, side, side)
         if run.noise is not None and tuple(run.noise.shape) != shape:
             raise ValueError(f"latents must have the shape {shape}")
         made, noise = known, run.noise
-        for index in range(passes(total, 0 if known is None else known.shape[2])):
-            if noise is None:
-                device = torch.device("cpu") if run.generator is None else run.generator.device
-                noise = torch.randn(shape, generator=run.generator, device=device)
-            start = noise.to(self._execution_device, self.transformer.dtype)
+        for _ in range(passes(total, 0 if known is None else known.shape[2])):
+            start = self._draw(run, shape) if noise is None else noise.to(self._execution_device)
+            noise = start
             if made is None:
-                made = self._solve(run, start[:, :, :1], None, index)
+                made = self._solve(run, start[:, :, :1], None)
                 continue  # the first window starts from the same noise
             given = made if made.shape[2] < WINDOW else made[:, :, -OVERLAP:]
-            window = self._solve(run, start, given, index)
+            window = self._solve(run, start, given)
             made = torch.cat([made, window[:, :, given.shape[2] :]], 2)
             noise = None
         assert made is not None
         return made[:, :, :total]
 
-    def _solve(self, run: _Run, start: Tensor, given: Tensor | None, index: int) -> Tensor:
-        """One pass: latents from noise ``start``, whose beginning is ``given``."""
+    def _draw(self, run: _Run, shape: tuple[int, ...]) -> Tensor:
+        """Noise of a shape from the run's generator, wherever that lives."""
+        device = torch.device("cpu") if run.generator is None else run.generator.device
+        noise = torch.randn(shape, generator=run.generator, device=device)
+        return noise.to(self._execution_device, self.transformer.dtype)
+
+    def _reporter(self, run: _Run) -> StepCall:
+        """Tells the caller of each solver step."""
+
+        def report(step: int, latents: Tensor, clean: Tensor) -> Tensor | None:
+            run.done += 1
+            if run.callback is None:
+                return None
+            offered = {"latents": latents, "clean": clean}
+            kwargs = {name: offered[name] for name in run.inputs if name in offered}
+            timestep = self.scheduler.timesteps[step]
+            changed = run.callback(self, run.done - 1, timestep, kwargs) or {}
+            return changed.get("latents")
+
+        return report
+
+    def _solve(self, run: _Run, start: Tensor, given: Tensor | None) -> Tensor:
+        """One pass of the base model: latents from noise ``start``, whose beginning is ``given``."""
         known, mask = torch.zeros_like(start), torch.zeros_like(start[:, :1])
         if given is not None:
             known[:, :, : given.shape[2]] = given
@@ -204,34 +280,27 @@ class GuardedSoraPipeline(Pipeline):
 
         # The first frame settles what the thing is; going on from it needs half the push.
         guidance = run.guidance if given is None else 1 + (run.guidance - 1) / 2
-
-        def report(step: int, latents: Tensor, clean: Tensor) -> Tensor | None:
-            if run.callback is None:
-                return None
-            offered = {"latents": latents, "clean": clean}
-            kwargs = {name: offered[name] for name in run.inputs if name in offered}
-            timestep = self.scheduler.timesteps[step]
-            changed = run.callback(self, index * run.steps + step, timestep, kwargs) or {}
-            return changed.get("latents")
-
         return solve(
             self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
-            guidance=guidance, known=known, mask=mask, avoid=run.avoid, on_step=report,
+            guidance=guidance, known=known, mask=mask, avoid=run.avoid, on_step=self._reporter(run),
         )  # fmt: skip
 
-    def _pictures(self, latents: Tensor, height: int, width: int, output_type: str) -> Any:
-        clips = []
-        for row in latents:
-            film = self.decode_latents(row[None])
-            if (height, width) != (NATIVE, NATIVE):
-                film = fit(film.permute(3, 0, 1, 2)[None], height, width)[0].permute(1, 2, 3, 0)
-            if output_type == "uint8":
-                film = (film.clamp(0, 1) * 255).round().to(torch.uint8)
-            clips.append(film)
-        stacked = torch.stack(clips)
-        if output_type == "pt":
-            return stacked.permute(0, 1, 4, 2, 3)
-        return stacked.numpy()
+    def _refine(
+        self, run: _Run, network: SpacetimeTransformer, enlarged: Iterator[Tensor]
+    ) -> Iterator[Tensor]:
+        """One stage of the cascade on the enlarged film's latents, part by part."""
+        return refine(
+            network, self.text_encoder, self.scheduler, run.tokens, enlarged, steps=run.refine_steps,
+            draw=lambda shape: self._draw(run, shape), on_step=self._reporter(run),
+        )  # fmt: skip
+
+
+def _shown(part: Tensor, height: int, width: int, output_type: str) -> Tensor:
+    """A decoded part (B, 3, T, H, W) in [-1, 1] as (B, T, height, width, 3), float in [0, 1] or uint8."""
+    if (height, width) != tuple(part.shape[-2:]):
+        part = fit(part, height, width)
+    frames = ((part.float().cpu() + 1) / 2).clamp(0, 1).permute(0, 2, 3, 4, 1)
+    return (frames * 255).round().to(torch.uint8) if output_type == "uint8" else frames
 
 
 def fit(film: Tensor, height: int, width: int) -> Tensor:

@@ -1,4 +1,7 @@
-"""Trains what the package ships: ``train("autoencoder", out=...)``, then ``train("base", out=...)``."""
+"""Trains what the package ships: ``train("autoencoder", out=...)``, then ``"base"``, then ``"cascade"``.
+
+The cascade is trained once with ``stage="temporal"`` and once with ``stage="spatial"``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-NAMES = ("autoencoder", "base")
+NAMES = ("autoencoder", "base", "cascade")
 
 __all__ = ["NAMES", "train"]
 
@@ -19,18 +22,27 @@ def train(name: str, *, out: str | Path, **options: Any) -> Path:
     ``UsageError`` for an unknown part or option.
     """
     from guarded_sora.errors import UsageError
-    from guarded_sora.training.config import AutoencoderConfig, BaseConfig
+    from guarded_sora.training.config import AutoencoderConfig, BaseConfig, CascadeConfig
 
-    configs = {"autoencoder": AutoencoderConfig(), "base": BaseConfig()}
+    configs: dict[str, AutoencoderConfig | BaseConfig | CascadeConfig] = {
+        "autoencoder": AutoencoderConfig(),
+        "base": BaseConfig(),
+        "cascade": CascadeConfig(),
+    }
     if name not in configs:
         raise UsageError(f"There is nothing called that to train; choose one of: {', '.join(NAMES)}.")
     try:
-        if name == "autoencoder":
-            from guarded_sora.training.autoencoder import train_autoencoder
-
-            return train_autoencoder(Path(out), replace(AutoencoderConfig(), **options))
-        from guarded_sora.training.base import train_base
-
-        return train_base(Path(out), replace(BaseConfig(), **options))
+        config = replace(configs[name], **options)
     except TypeError as error:
         raise UsageError(f"One of the options is not a field of the {name} configuration.") from error
+    if isinstance(config, AutoencoderConfig):
+        from guarded_sora.training.autoencoder import train_autoencoder
+
+        return train_autoencoder(Path(out), config)
+    if isinstance(config, BaseConfig):
+        from guarded_sora.training.base import train_base
+
+        return train_base(Path(out), config)
+    from guarded_sora.training.cascade import train_cascade
+
+    return train_cascade(Path(out), config)

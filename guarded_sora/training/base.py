@@ -12,61 +12,86 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from guarded_sora.generation.conditioning import solve
-from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+from guarded_sora.generation.models.autoencoder import SPACE, TIME, VideoAutoencoder, latent_frames
 from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
-from guarded_sora.generation.models.transformer import SpacetimeTransformer
-from guarded_sora.generation.vocabulary import MAX_TOKENS, PAD, UNKNOWN
+from guarded_sora.generation.models.transformer import SpacetimeTransformer, to_patches
+from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
 from guarded_sora.training.world import FRAMES, combinations, draw_film, render, tokens
 
-Encoded = tuple[NDArray[np.float16], NDArray[np.int64]]
-ADAM = ("table", "enter", "leave", "modulate", "time", "kind")
+Encoded = tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.uint8]]
+SIDE = 128
+"""Side of the films that the base model makes, pixels; the cascade doubles it."""
+ADAM = ("table", "enter", "leave", "look", "modulate", "time", "kind")
 """Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
+MASK = 2 * 16
+"""Numbers of a token's share of the object's outline: 4x4 cells of its first and of its last frame."""
+ALIGN = MASK + len(OBJECTS)
 
 
 def encode_films(
     model: VideoAutoencoder, count: int, rng: np.random.Generator, *, frames: int = FRAMES
 ) -> Encoded:
-    """Draw films, render their first ``frames`` frames at half size and encode them.
+    """Draw films, render their first ``frames`` frames and encode them.
 
-    Gives latents (B, C, K, h, w) and tokens (B, L).
+    Gives latents (B, C, K, h, w), tokens (B, L) and the object's outline (B, 2, K, 32, 32): coverage in
+    the first and the last frame of each latent frame.
     """
     films = [draw_film(rng) for _ in range(count)]
-    half = to_tensor(np.stack([render(film, side=128, count=frames)[0] for film in films]))
+    pictures, covers = zip(*(render(film, side=SIDE, count=frames) for film in films), strict=True)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        latents = model.normalise(model.encode_half(half).float())
-    return latents.to(torch.float16).numpy(), np.array([tokens(film) for film in films])
+        latents = model.encode(to_tensor(np.stack(pictures))).float()
+    outline = np.stack(covers).reshape(count, frames, 32, SIDE // 32, 32, SIDE // 32).mean((3, 5))
+    ends = outline[:, [0, *range(1, frames, TIME)]], outline[:, [0, *range(TIME, frames, TIME)]]
+    rows = np.array([tokens(film) for film in films])
+    return latents.to(torch.float16).numpy(), rows, np.stack(ends, 1).round().astype(np.uint8)
 
 
 class Pool:
     """Encoded films in memory; the oldest makes room for the newest."""
 
-    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
-        self.latents = torch.empty(size, *shape, dtype=torch.float16)
+    def __init__(self, size: int, channels: int, frames: int) -> None:
+        grid = SIDE // SPACE
+        self.latents = torch.empty(size, channels, frames, grid, grid, dtype=torch.float16)
         self.tokens = torch.empty(size, MAX_TOKENS, dtype=torch.long)
+        self.outlines = torch.empty(size, 2, frames, 32, 32, dtype=torch.uint8)
         self.made = 0
 
     def __len__(self) -> int:
         return min(self.made, len(self.latents))
 
     def add(self, encoded: Encoded) -> None:
-        for latents, row in zip(*encoded, strict=True):
+        for latents, row, outline in zip(*encoded, strict=True):
             at = self.made % len(self.latents)
             self.latents[at], self.tokens[at] = torch.from_numpy(latents), torch.from_numpy(row)
+            self.outlines[at] = torch.from_numpy(outline)
             self.made += 1
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         picks = torch.randint(len(self), (count,), generator=generator)
-        return self.latents[picks].float(), self.tokens[picks]
+        return self.latents[picks].float(), self.tokens[picks], self.outlines[picks].float() / 255
+
+
+def teacher(rows: Tensor, outlines: Tensor) -> Tensor:
+    """What the middle of the network should know of each token (B, N, ALIGN), all in [0, 1].
+
+    The renderer's own truth: where the object's outline runs and which object it is. It says the
+    shape apart from the colour, which the pixels alone only say together.
+    """
+    mask = to_patches(outlines, 4)
+    kind = F.one_hot(rows[:, 0] - CONCEPTS.index(f"object:{OBJECTS[0]}"), len(OBJECTS))
+    inside = (mask.mean(-1, keepdim=True) > 0.1).to(mask.dtype)
+    return torch.cat([mask, inside * kind[:, None].to(mask.dtype)], -1)
 
 
 def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
@@ -102,10 +127,14 @@ def flow_loss(
     text_encoder: Any,
     clean: Tensor,
     rows: Tensor,
+    outlines: Tensor,
     config: BaseConfig,
     generator: Any,
-) -> Tensor:
-    """Mean squared error of the flow at unknown places; times are logit-normal, a few near pure noise."""
+) -> tuple[Tensor, Tensor]:
+    """Mean squared error of the flow at unknown places, and how far the middle is from its teacher.
+
+    Times are logit-normal, a few near pure noise.
+    """
     mean = config.still_time_mean if clean.shape[2] == 1 else config.time_mean
     sigma = torch.sigmoid(torch.randn(len(clean), generator=generator) + mean)
     near = torch.rand(len(clean), generator=generator) < 0.04
@@ -114,13 +143,16 @@ def flow_loss(
     mask = draw_mask(clean, config, generator)
     wide = sigma[:, None, None, None, None]
     noisy = ((1 - wide) * clean + wide * noise) * (1 - mask) + clean * mask
+    seen: list[Tensor] = []
     with torch.autocast("cpu", torch.bfloat16):
-        flow = transformer(
-            noisy, sigma * 1000, *text_encoder(drop_words(rows, config, generator)), clean, mask
-        )
+        words = text_encoder(drop_words(rows, config, generator))
+        flow = transformer(noisy, sigma * 1000, *words, clean, mask, seen=seen)
     error = (flow.float() - (noise - clean)).square() * (1 - mask)
-    loss: Tensor = error.sum() / ((1 - mask).sum() * clean.shape[1])
-    return loss
+    loss = error.sum() / ((1 - mask).sum() * clean.shape[1])
+    told, truth = seen[0].float(), teacher(rows, outlines)
+    outline = F.binary_cross_entropy_with_logits(told[..., :MASK], truth[..., :MASK])
+    kind = F.binary_cross_entropy_with_logits(told[..., MASK:], truth[..., MASK:])
+    return loss, outline + 4 * kind
 
 
 def train_base(out: Path, config: BaseConfig) -> Path:
@@ -130,7 +162,9 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     run = Run(out, config)
     autoencoder = VideoAutoencoder.from_pretrained(config.autoencoder).eval()
     channels = autoencoder.config.channels
-    transformer = SpacetimeTransformer(channels, config.width, config.depth, config.heads)
+    transformer = SpacetimeTransformer(
+        channels, config.width, config.depth, config.heads, config.patch, text_width=config.width, align=ALIGN
+    )
     text_encoder = ConceptEncoder(config.width)
     both = nn.ModuleList([transformer, text_encoder])
     average = copy.deepcopy(both).requires_grad_(False)
@@ -145,7 +179,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     made = Producer(
         partial(encode_films, autoencoder, 8), config.seed + 7 * step + 1, processes=config.producer
     )
-    pool, stills = Pool(config.pool, (channels, 5, 8, 8)), Pool(config.pool, (channels, 1, 8, 8))
+    pool, stills = Pool(config.pool, channels, latent_frames(FRAMES)), Pool(config.pool, channels, 1)
     chance = np.random.default_rng((config.seed, step))
     rows_seen = {"films": 0, "stills": 0}
     began = time.monotonic() - spent
@@ -156,20 +190,20 @@ def train_base(out: Path, config: BaseConfig) -> Path:
             still = chance.random() < config.still_share
             if still:
                 _fill_stills(stills, autoencoder, config, rows_seen["stills"])
-                clean, rows = stills.draw(config.still_batch, generator)
+                batch = stills.draw(config.still_batch, generator)
             else:
                 _fill(pool, made, autoencoder, config, rows_seen["films"])
-                clean, rows = pool.draw(config.batch, generator)
-            rows_seen["stills" if still else "films"] += len(clean)
+                batch = pool.draw(config.batch, generator)
+            rows_seen["stills" if still else "films"] += len(batch[0])
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * slope(step, config.steps, config.warmup, config.decay_from)
-            loss = flow_loss(*network, clean, rows, config, generator)
+            loss, apart = flow_loss(*network, *batch, config, generator)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + config.align_weight * apart).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(both.parameters(), 1.0)
             optimiser.step()
             step += 1
-            seen["stills" if still else "films"] += len(clean)
+            seen["stills" if still else "films"] += len(batch[0])
             with torch.no_grad():
                 keep = min(config.ema, (1 + step) / (10 + step))
                 for a, b in zip(average.parameters(), both.parameters(), strict=True):
@@ -182,7 +216,9 @@ def train_base(out: Path, config: BaseConfig) -> Path:
                 mean = float(np.mean([v for _, v, _ in run.losses[-50:]]))
                 made_so_far = f"made {pool.made} {stills.made}"
                 print(
-                    f"step {step} loss {mean:.4f} seen {seen} {made_so_far} seconds {seconds:.0f}", flush=True
+                    f"step {step} loss {mean:.4f} apart {apart.item():.4f} seen {seen} {made_so_far} "
+                    f"seconds {seconds:.0f}",
+                    flush=True,
                 )
                 run.curve()
                 run.save(
@@ -237,7 +273,8 @@ def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: Base
             for i in np.linspace(0, len(held) - 1, config.sample_rows).astype(int)
         ]
     )
-    shape = (config.sample_rows, autoencoder.config.channels, 5, 8, 8)
+    grid = SIDE // SPACE
+    shape = (config.sample_rows, autoencoder.config.channels, latent_frames(FRAMES), grid, grid)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     scheduler = euler_scheduler(shift=3.0)
     options: dict[str, Any] = {"steps": 12, "guidance": 2.5}

@@ -7,33 +7,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoencoderConfig:
-    """Training of the video autoencoder on clips of ``frames`` frames cut from films of the world."""
+    """Training of the video autoencoder on short clips, drawn and natural."""
 
     seed: int = 1
-    half_steps: int = 1200
-    full_steps: int = 700
-    batch: int = 4
+    steps: int = 3000
+    encoder_steps: int = 1200
+    """From here on the encoder stands and the decoder alone goes on."""
+    batch: int = 6
+    side: int = 128
     frames: int = 9
     decoded: int = 2
     """Frames of each four that a step decodes."""
-    lr: float = 0.005
+    natural: float = 0.5
+    """Share of clips that move over photographs."""
+    fit_batches: int = 60
+    """Batches from whose blocks the linear path is fitted."""
+    lr: float = 0.008
     warmup: int = 30
-    decay_from: float = 0.4
-    channels: int = 64
-    width: int = 256
-    full_lr: float = 0.5
-    """Learning-rate factor of the full-size phase."""
-    latent_noise: float = 0.15
-    """Noise on unit-scale latents, so that the decoder forgives a generator's small errors."""
-    latent_weight: float = 5e-4
+    decay_from: float = 0.5
+    channels: int = 16
+    width: int = 128
+    detail: int = 64
+    depth: int = 2
+    levels: int = 0
+    """0: variational; otherwise each number is rounded to so many steps (finite scalar quantisation)."""
+    latent_noise: float = 0.1
+    latent_weight: float = 1e-4
+    square_weight: float = 4.0
     edge_weight: float = 0.5
-    preview_weight: float = 0.3
-    object_weight: float = 5.0
     save_every: int = 100
     report_films: int = 8
-    """Held-out films of the sheet and of the printed PSNR."""
-    measure_films: int = 48
-    """Films from which the latents' mean and scale are taken."""
+    """Held-out films of each kind in the printed PSNR."""
     producer: bool = True
 
 
@@ -43,16 +47,19 @@ class BaseConfig:
 
     seed: int = 2
     autoencoder: str = "runs/autoencoder/export"
-    """Folder of the trained autoencoder; ``export-half`` will do while the decoder still learns."""
+    """Folder of the trained autoencoder; its decoder may still be learning, its encoder must stand."""
     steps: int = 4000
     batch: int = 16
     lr: float = 0.012
     adam_ratio: float = 0.15
     warmup: int = 60
     decay_from: float = 0.55
-    width: int = 160
+    width: int = 192
     depth: int = 6
-    heads: int = 5
+    heads: int = 6
+    patch: int = 2
+    align_weight: float = 0.5
+    """Weight of the teacher: how far the middle of the network is from the truth about the object."""
     text_drop: float = 0.1
     omit: float = 0.04
     """Probability that colour, place or motion is left out of a caption."""
@@ -68,7 +75,7 @@ class BaseConfig:
     still_time_mean: float = 0.3
     """Mean of the logit of time: more numbers say the same in a film, so it bears more noise."""
     ema: float = 0.998
-    pool: int = 30_000
+    pool: int = 12_000
     """Encoded films kept in memory; the oldest makes room for the newest."""
     pool_least: int = 1_200
     reuse: int = 6
@@ -78,3 +85,35 @@ class BaseConfig:
     sample_rows: int = 8
     producer: bool = True
     compile: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeConfig:
+    """Training of one stage of the cascade, ``temporal`` (x2 in rate) or ``spatial`` (x2 in size)."""
+
+    seed: int = 3
+    stage: str = "spatial"
+    autoencoder: str = "runs/autoencoder/export"
+    text_encoder: str = "runs/base/export/text_encoder"
+    steps: int = 700
+    batch: int = 12
+    lr: float = 0.012
+    adam_ratio: float = 0.15
+    warmup: int = 30
+    decay_from: float = 0.4
+    width: int = 160
+    depth: int = 4
+    heads: int = 5
+    patch: int = 0
+    """Latents on a side of a token; 0: 2 for the temporal stage, 4 for the spatial one (8 x 8 tokens)."""
+    noise_most: float = 0.4
+    """Most noise that a guide bears in training."""
+    known: float = 0.5
+    """Share of pieces that are given their first latent frame."""
+    time_mean: float = 0.5
+    ema: float = 0.99
+    pool: int = 1500
+    """Pieces kept in memory; the oldest make room for the newest."""
+    pool_least: int = 64
+    reuse: int = 4
+    save_every: int = 100

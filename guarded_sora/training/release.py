@@ -1,7 +1,7 @@
 """Puts trained parts together into the folder that the package ships.
 
-``python -m guarded_sora.training.release AUTOENCODER BASE OUT``: half-precision safetensors, the
-scheduler, and ``facts.json`` with what was trained on what.
+``python -m guarded_sora.training.release AUTOENCODER BASE TEMPORAL SPATIAL OUT`` writes half-precision
+safetensors, the scheduler, and ``facts.json`` with what was trained on what.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guarded_sora.generation.packaged import FACTS
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from guarded_sora.training import sprites, world
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 SHIFT = 3.0
 """Time shift of the scheduler: more of the steps where shape and motion are decided."""
 
@@ -38,15 +38,28 @@ def data_digest() -> str:
     return whole.hexdigest()
 
 
-def release(autoencoder: Path, base: Path, out: Path) -> dict[str, Any]:
-    """Write the shipped folder from the folders of an autoencoder run and a base run; returns the facts."""
+PARTS = ("autoencoder", "text_encoder", "transformer", "temporal", "spatial")
+
+
+def without_teacher(trained: SpacetimeTransformer) -> SpacetimeTransformer:
+    """The same network without the head that only training needs."""
+    bare = SpacetimeTransformer.from_config({**trained.config, "align": 0})
+    weights = {name: value for name, value in trained.state_dict().items() if not name.startswith("look.")}
+    bare.load_state_dict(weights)
+    return bare
+
+
+def release(autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: Path) -> dict[str, Any]:
+    """Write the shipped folder from the folders of the four runs; returns the facts."""
     pipeline = GuardedSoraPipeline(
         autoencoder=VideoAutoencoder.from_pretrained(autoencoder / "export"),
         text_encoder=ConceptEncoder.from_pretrained(base / "export" / "text_encoder"),
-        transformer=SpacetimeTransformer.from_pretrained(base / "export" / "transformer"),
+        transformer=without_teacher(SpacetimeTransformer.from_pretrained(base / "export" / "transformer")),
+        temporal=SpacetimeTransformer.from_pretrained(temporal / "export"),
+        spatial=SpacetimeTransformer.from_pretrained(spatial / "export"),
         scheduler=euler_scheduler(shift=SHIFT),
     )
-    for folder in ("autoencoder", "text_encoder", "transformer", "scheduler"):
+    for folder in (*PARTS, "scheduler"):
         shutil.rmtree(out / folder, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
     for path in out.rglob("config.json"):
@@ -59,18 +72,19 @@ def release(autoencoder: Path, base: Path, out: Path) -> dict[str, Any]:
         "version": VERSION,
         "licence": "Apache-2.0",
         "data_digest": data_digest(),
-        "parameters": {
-            name: sum(p.numel() for p in getattr(pipeline, name).parameters())
-            for name in ("autoencoder", "text_encoder", "transformer")
-        },
+        "parameters": {name: sum(p.numel() for p in getattr(pipeline, name).parameters()) for name in PARTS},
         "autoencoder": json.loads((autoencoder / "config.json").read_text()),
         "base": json.loads((base / "config.json").read_text()),
+        "temporal": json.loads((temporal / "config.json").read_text()),
+        "spatial": json.loads((spatial / "config.json").read_text()),
         "seen": json.loads((base / "export" / "facts.json").read_text()),
     }
-    facts["base"].pop("autoencoder", None)
+    for name in ("base", "temporal", "spatial"):  # where the other parts lay is nobody's business
+        for key in ("autoencoder", "text_encoder"):
+            facts[name].pop(key, None)
     (out / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
 
 if __name__ == "__main__":
-    print(json.dumps(release(*(Path(argument) for argument in sys.argv[1:4])), indent=2))
+    print(json.dumps(release(*(Path(argument) for argument in sys.argv[1:6])), indent=2))

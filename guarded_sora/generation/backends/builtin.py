@@ -18,11 +18,11 @@ from guarded_sora.generation.packaged import WEIGHTS, digest, facts
 if TYPE_CHECKING:
     from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
-FPS = 8.0
-STEPS = 12
+FPS, SLOW = 16.0, 8.0
+"""Frames a second with and without the temporal stage of the cascade."""
+STEPS, REFINE_STEPS = 12, 4
 GUIDANCE = 6.0
-MAX_FRAMES = 481
-"""One minute at eight frames a second."""
+MAX_SECONDS = 60.0
 
 
 class BuiltinBackend:
@@ -42,10 +42,10 @@ class BuiltinBackend:
             data_digest=known.get("data_digest"),
             accepts=frozenset({"text", "image", "video"}),
             size_multiple=2,
-            frame_step=4,
+            frame_step=8,
             native_fps=FPS,
             native_size=(256, 256),
-            max_frames=MAX_FRAMES,
+            max_frames=1 + round(MAX_SECONDS * FPS),
         )
 
     @property
@@ -88,47 +88,51 @@ class BuiltinBackend:
     def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
         """Make the clip; see ``VideoBackend``."""
         check_request(request)
-        fps = FPS if request.fps is None else request.fps
+        fps = FPS if request.fps is None or request.fps > SLOW else SLOW
         notes: list[str] = []
-        if fps != FPS:
-            notes.append(f"The generator makes {FPS:g} frames a second; the clip has that rate.")
-        wanted = max(1, round(request.seconds * FPS))
-        frames = 1 + 4 * math.ceil((wanted - 1) / 4)
-        if frames > MAX_FRAMES:
-            raise UsageError(
-                f"The built-in generator makes at most {MAX_FRAMES // FPS:g} seconds; ask for less."
-            )
+        if request.fps not in (None, fps):
+            notes.append(f"The generator makes {SLOW:g} or {FPS:g} frames a second; the clip has {fps:g}.")
+        if request.seconds > MAX_SECONDS:
+            raise UsageError(f"The built-in generator makes at most {MAX_SECONDS:g} seconds; ask for less.")
+        frames = whole_frames(request.seconds, fps)
         height, width = _sizes(request, notes)
         steps = STEPS if request.steps is None else request.steps
         guidance = GUIDANCE if request.guidance is None else request.guidance
         with self._lock:
             pipeline = self.load()
-            out = self._call(pipeline, request, on_step, frames, height, width, steps, guidance)
+            out = self._call(
+                pipeline, request, on_step, frames=frames, fps=fps, height=height, width=width, steps=steps,
+                guidance=guidance,
+            )  # fmt: skip
         reading = out.readings[0]
         if request.image is not None or request.video is not None:
             notes.append("A picture was given; the model learned only its own small world of drawings.")
         return Clip(
             frames=np.ascontiguousarray(out.frames[0]),
-            fps=FPS,
+            fps=fps,
             info=self._info,
             in_domain=reading.in_domain,
             warnings=(*reading.warnings, *notes),
-            settings={"steps": steps, "guidance": guidance, "seed": request.seed, "frames": frames,
+            settings={"steps": steps, "refine_steps": REFINE_STEPS, "guidance": guidance,
+                      "seed": request.seed, "frames": frames,
                       "height": height, "width": width, "scheduler": type(pipeline.scheduler).__name__},
         )  # fmt: skip
 
     def _call(
-        self, pipeline: GuardedSoraPipeline, request: GenerationRequest, on_step: OnStep | None, frames: int,
-        height: int, width: int, steps: int, guidance: float,
+        self, pipeline: GuardedSoraPipeline, request: GenerationRequest, on_step: OnStep | None, *,
+        frames: int, fps: float, height: int, width: int, steps: int, guidance: float,
     ) -> Any:  # fmt: skip
         import torch
 
-        from guarded_sora.generation.pipeline import passes
+        from guarded_sora.generation.pipeline import BASE_SIDE, evaluations
 
         known = 0 if request.image is None else 1
         if request.video is not None:
-            known = 1 + (min(len(request.video), 9) - 1) // 4
-        total = steps * passes(1 + (frames - 1) // 4, known)
+            slow = len(request.video) if fps == SLOW else (len(request.video) + 1) // 2
+            known = 1 + (min(slow, 9) - 1) // 4
+        total = evaluations(
+            frames, known, fps, steps, REFINE_STEPS, larger=(height, width) != (BASE_SIDE, BASE_SIDE)
+        )
 
         def step_end(_pipeline: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             if on_step is not None:
@@ -154,7 +158,9 @@ class BuiltinBackend:
                 height=height,
                 width=width,
                 num_frames=frames,
+                frame_rate=fps,
                 num_inference_steps=steps,
+                refine_steps=REFINE_STEPS,
                 guidance_scale=guidance,
                 generator=torch.Generator().manual_seed(request.seed),
                 output_type="uint8",
@@ -169,14 +175,20 @@ class BuiltinBackend:
             ) from error
 
 
+def whole_frames(seconds: float, fps: float) -> int:
+    """Frames of a clip of at least ``seconds``: 1 + 8k at 16 a second, 1 + 4k at 8."""
+    step = 8 if fps == FPS else 4
+    return 1 + step * math.ceil((max(1, round(seconds * fps)) - 1) / step)
+
+
 def _sizes(request: GenerationRequest, notes: list[str]) -> tuple[int, int]:
-    """(height, width) that are made: even, 64 to 2048; other than 256x256 by cutting and resizing."""
+    """(height, width) that are made: even, 64 to 2048; all but squares of 256 and 128 are cut and resized."""
     sides = []
     for wanted in (request.height, request.width):
         side = 256 if wanted is None else min(2048, max(64, wanted + wanted % 2))
         if wanted is not None and side != wanted:
             notes.append(f"A side of {wanted} pixels became {side}.")
         sides.append(side)
-    if sides != [256, 256]:
+    if sides not in ([256, 256], [128, 128]):
         notes.append("The generator makes 256x256 pictures; they were cut and resized to the size asked for.")
     return sides[0], sides[1]

@@ -1,18 +1,26 @@
-"""A small causal video autoencoder whose decoder sees across blocks.
+"""A small causal video autoencoder, 4x8x8: a linear block transform and what convolutions add to it.
 
 Frame 0 is one latent frame (a still image is a film of one frame); every four frames after it are
-one more, so T = 1 + 4k pixels frames are K = 1 + k latent frames. Time only flows forward: a latent
-frame knows its own four frames and the latent frame before it, hence a longer film never changes
-the latents of its beginning.
+one more, so T = 1 + 4k frames of pixels are K = 1 + k latent frames of (H / 8) x (W / 8) places with
+``channels`` numbers each. Time only flows forward: a latent frame knows its own four frames and the
+latent frame before it, hence a longer film never changes the latents of its beginning, and a film
+may be encoded or decoded piece by piece with a ``Cache`` and gives the same numbers as in one piece.
 
-The encoder looks at the film at half size (128 px), the decoder gives the full 256 px. Space is
-reduced 32 times on each side: a 256x256x17 film is 8x8x5 latents of ``channels`` numbers. Unlike a
-linear block transform, the decoder's convolutions overlap, so no seams show between latents.
+Both ways are the sum of two paths. The linear path is the principal-component transform of 4x8x8
+blocks, which can be fitted in closed form in seconds and is the best any linear code of this size
+can do. The convolutional path starts at zero and learns what lies across blocks: straight edges,
+seams, texture. So training starts from the linear baseline instead of working its way up to it.
 
-Legend: B clips, T frames, K latent frames, C channels, H, W in pixels, h = H / 32, w = W / 32.
+Two kinds share the class: ``levels = 0`` is a variational autoencoder (Kingma & Welling 2014) whose
+encoder also gives a variance for each number; ``levels = L`` rounds each number to L steps (finite
+scalar quantisation, Mentzer et al. 2023), so that a latent is one of L^channels codes.
+
+Legend: B clips, T frames, K latent frames, C channels, H, W in pixels, h = H / 8, w = W / 8.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +28,12 @@ from torch import Tensor, nn
 
 from guarded_sora.generation.models.base import ModelMixin, keep_config, split
 
-SPACE = 32
+SPACE = 8
 """Pixels on a side that one latent stands for."""
 TIME = 4
 """Frames that one latent frame stands for (the first stands for one)."""
+BLOCK = 3 * TIME * SPACE * SPACE
+"""Numbers of one block of pixels."""
 
 
 def latent_frames(frames: int) -> int:
@@ -36,6 +46,25 @@ def latent_frames(frames: int) -> int:
 def repeat_first(film: Tensor) -> Tensor:
     """(B, 3, 1 + 4k, H, W) -> (B, 3, 4 + 4k, H, W): frame 0 four times, so that it is a whole group."""
     return torch.cat([film[:, :, :1].expand(-1, -1, TIME - 1, -1, -1), film], 2)
+
+
+def to_blocks(film: Tensor) -> Tensor:
+    """Whole groups of four frames (B, 3, 4K, H, W) -> blocks (B * K, BLOCK, h, w)."""
+    groups = split(film, 2, (-1, TIME)).permute(0, 2, 1, 3, 4, 5).flatten(0, 1).flatten(1, 2)
+    return F.pixel_unshuffle(groups, SPACE)
+
+
+def from_blocks(blocks: Tensor, clips: int) -> Tensor:
+    """The inverse of ``to_blocks``: (B * K, BLOCK, h, w) -> (B, 3, 4K, H, W)."""
+    groups = split(split(F.pixel_shuffle(blocks, SPACE), 1, (3, TIME)), 0, (clips, -1))
+    return groups.transpose(1, 2).flatten(2, 3)
+
+
+@dataclass(slots=True)
+class Cache:
+    """What a piece of film hands to the next: the last latent frame at each step in time."""
+
+    last: dict[int, Tensor] = field(default_factory=dict)
 
 
 class ChannelNorm(nn.Module):
@@ -74,126 +103,144 @@ class TimeMix(nn.Module):
         self.norm = ChannelNorm(channels)
         self.mix = nn.Conv2d(2 * channels, channels, 1)
 
-    def forward(self, x: Tensor, clips: int) -> Tensor:
-        """x (B*K, C, h, w) -> the same shape; ``clips`` is B."""
+    def forward(self, x: Tensor, clips: int, cache: Cache | None) -> Tensor:
+        """x (B * K, C, h, w) -> the same shape; ``clips`` is B."""
         y = split(self.norm(x), 0, (clips, -1))
-        before = torch.cat([y[:, :1], y[:, :-1]], 1)
-        change: Tensor = self.mix(torch.cat([y, before], 2).flatten(0, 1))
+        first = y[:, :1] if cache is None else cache.last.get(id(self), y[:, :1])
+        if cache is not None:
+            cache.last[id(self)] = y[:, -1:]
+        change: Tensor = self.mix(torch.cat([y, torch.cat([first, y[:, :-1]], 1)], 2).flatten(0, 1))
         return x + change
 
 
 class VideoAutoencoder(ModelMixin):
-    """Learned causal autoencoder; see the module's text for its geometry.
-
-    ``encode``: (B, 3, T, H, W) in [-1, 1] -> (B, C, K, h, w), unit scale. ``decode`` is its inverse
-    up to loss. H and W are multiples of 32.
-    """
+    """Causal autoencoder; see the module's text. H and W are multiples of 8."""
 
     latent_mean: Tensor
     latent_std: Tensor
 
     @keep_config
-    def __init__(self, channels: int = 64, width: int = 256, grid: int = 8) -> None:
+    def __init__(
+        self, channels: int = 16, width: int = 128, detail: int = 64, depth: int = 2, levels: int = 0
+    ) -> None:
         super().__init__()
-        # encoder: half-size pixels -> 16x16 -> 8x8
-        self.patch = nn.Conv2d(3 * TIME * 64, 160, 1)
-        self.see = nn.ModuleList([Residual(160)])
-        self.reduce = nn.Conv2d(640, width, 1)
+        self.project = nn.Conv2d(BLOCK, channels, 1)
+        self.expand = nn.Conv2d(channels, BLOCK, 1)
+        # what the encoder adds
+        self.see = nn.Conv2d(BLOCK, width, 1)
         self.encode_time = TimeMix(width)
-        self.think = nn.ModuleList([Residual(width), Residual(width)])
+        self.think = nn.ModuleList([Residual(width) for _ in range(depth)])
         self.to_latent = nn.Conv2d(width, channels, 1)
-        # decoder: 8x8 -> 16x16 -> four frames of 32x32 -> 64x64 -> pixels
+        self.to_variance = nn.Conv2d(width, channels, 1)
+        # what the decoder adds: at the latents' grid, then at twice the grid for each of the four frames
         self.from_latent = nn.Conv2d(channels, width, 3, padding=1)
-        self.place = nn.Parameter(torch.zeros(1, width, grid, grid))
         self.decode_time = TimeMix(width)
-        self.at8 = nn.ModuleList([Residual(width), Residual(width)])
-        self.up16 = nn.Conv2d(width, 4 * 128, 1)
-        self.at16 = nn.ModuleList([Residual(128), Residual(128)])
-        self.up32 = nn.Conv2d(128, 4 * TIME * 64, 1)
-        self.at32 = nn.ModuleList([Residual(64, norm=False), Residual(64, norm=False)])
-        self.half_pixels = nn.Conv2d(64, 48, 1)
-        self.up64 = nn.Conv2d(64, 4 * 32, 1)
-        self.at64 = nn.ModuleList([Residual(32, norm=False)])
-        self.pixels = nn.Conv2d(32, 48, 1)
-        nn.init.zeros_(self.pixels.weight)
-        nn.init.constant_(self.pixels.bias, 0.0)  # type: ignore[arg-type]
+        self.at_latent = nn.ModuleList([Residual(width) for _ in range(depth)])
+        self.up = nn.Conv2d(width, 4 * TIME * detail, 1)
+        self.at_frame = nn.ModuleList([Residual(detail, norm=False) for _ in range(depth)])
+        self.pixels = nn.Conv2d(detail, 3 * 16, 1)
+        for layer in (self.to_latent, self.to_variance, self.pixels):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.to_variance.bias, -6.0)  # type: ignore[arg-type]
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
 
+    @torch.no_grad()
+    def fit_linear(self, blocks: Tensor) -> None:
+        """Set the linear path to the principal components of blocks (N, BLOCK) in [-1, 1].
+
+        Each number is divided by the root of its own deviation times the mean deviation: strong
+        components stay larger, so that noise hides fine detail first, but no longer a hundred times.
+        """
+        mean = blocks.mean(0)
+        _, _, basis = torch.svd_lowrank(blocks - mean, q=self.config.channels, niter=6)
+        deviation = ((blocks - mean) @ basis).std(0)
+        scale = (deviation * deviation.mean()).sqrt().clamp_min(1e-6)
+        scale = scale * (deviation / scale).square().mean().sqrt()
+        weight = (basis / scale).T
+        self.project.weight.copy_(weight[..., None, None])
+        self.project.bias.copy_(-(weight @ mean))  # type: ignore[union-attr]
+        self.expand.weight.copy_((basis * scale)[..., None, None])
+        self.expand.bias.copy_(mean)  # type: ignore[union-attr]
+
     # -- encode ---------------------------------------------------------------------------------
-    def encode_half(self, half: Tensor) -> Tensor:
-        """Raw latents of a half-size film: (B, 3, T, H/2, W/2) in [-1, 1] -> (B, C, K, h, w)."""
-        clips = half.shape[0]
-        film = split(repeat_first(half), 2, (-1, TIME))
-        film = film.permute(0, 2, 1, 3, 4, 5).flatten(0, 1).flatten(1, 2)
-        x = self.patch(F.pixel_unshuffle(film, 8).contiguous(memory_format=torch.channels_last))
-        for block in self.see:
-            x = block(x)
-        x = self.encode_time(self.reduce(F.pixel_unshuffle(x, 2)), clips)
+    def posterior(self, film: Tensor, cache: Cache | None = None) -> tuple[Tensor, Tensor]:
+        """Raw mean and log variance (B, C, K, h, w) of a film's latents.
+
+        ``film`` (B, 3, T, H, W) in [-1, 1] has 1 + 4k frames, or 4k where ``cache`` holds what came before.
+        """
+        clips, begins = film.shape[0], cache is None or not cache.last
+        if begins:
+            latent_frames(film.shape[2])
+        elif film.shape[2] % TIME:
+            raise ValueError(f"a further piece of film has {TIME}k frames, not {film.shape[2]}")
+        blocks = to_blocks(repeat_first(film) if begins else film).contiguous(
+            memory_format=torch.channels_last
+        )
+        x = self.encode_time(F.silu(self.see(blocks)), clips, cache)
         for block in self.think:
             x = block(x)
-        z = split(self.to_latent(F.silu(x)), 0, (clips, -1)).transpose(1, 2)
-        return z
+        x = F.silu(x)
+        both = (self.project(blocks) + self.to_latent(x), self.to_variance(x))
+        mean, variance = (split(y, 0, (clips, -1)).transpose(1, 2) for y in both)
+        return mean, variance.clamp(-12, 4)
+
+    def quantise(self, z: Tensor) -> Tensor:
+        """Each number to one of ``levels`` steps in (-3, 3); the gradient passes straight through."""
+        steps = (self.config.levels - 1) / 2
+        bounded = torch.tanh(z / 3) * steps
+        # an even number of levels has no step at zero: shift by half a step and back
+        shift = 0.5 if self.config.levels % 2 == 0 else 0.0
+        rounded = bounded + ((bounded + shift).round() - shift - bounded).detach()
+        codes: Tensor = rounded.clamp(-steps, steps) * (3 / steps)
+        return codes
 
     def normalise(self, z: Tensor) -> Tensor:
         mean, std = (v[:, None, None, None].to(z.dtype) for v in (self.latent_mean, self.latent_std))
         return (z - mean) / std
 
-    def encode(self, film: Tensor) -> Tensor:
-        """(B, 3, T, H, W) in [-1, 1] -> normalised latents (B, C, K, h, w)."""
-        latent_frames(film.shape[2])
-        half = F.avg_pool3d(film, (1, 2, 2))
-        return self.normalise(self.encode_half(half))
-
-    # -- decode ---------------------------------------------------------------------------------
-    def decode_trunk(self, z: Tensor, pick: Tensor | None = None) -> Tensor:
-        """Raw latents (B, C, K, h, w) -> features of each frame (B * K * 4, 64, 4h, 4w).
-
-        ``pick`` keeps only these of the four frames of each latent frame (training decodes a few).
-        """
-        clips = z.shape[0]
-        x = self.from_latent(z.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        place: Tensor = self.place
-        if x.shape[-2:] != place.shape[-2:]:
-            place = F.interpolate(place, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        x = self.decode_time(x + place.to(x.dtype), clips)
-        for block in self.at8:
-            x = block(x)
-        x = F.pixel_shuffle(self.up16(x), 2)
-        for block in self.at16:
-            x = block(x)
-        x = split(F.pixel_shuffle(self.up32(x), 2), 1, (TIME, -1))
-        x = (x if pick is None else x[:, pick]).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        for block in self.at32:
-            x = block(x)
-        features: Tensor = x
-        return features
-
-    def draw_half(self, features: Tensor, clips: int) -> Tensor:
-        """Features -> frames at half size (B, 3, N, H/2, W/2), all copies of frame 0 included."""
-        x = F.pixel_shuffle(self.half_pixels(F.silu(features)), 4)
-        return split(x, 0, (clips, -1)).transpose(1, 2)
-
-    def draw_full(self, features: Tensor, clips: int) -> Tensor:
-        """Features -> frames (B, 3, N, H, W): the half-size frames enlarged, plus learned detail."""
-        small = F.pixel_shuffle(self.half_pixels(F.silu(features)), 4)
-        x = F.pixel_shuffle(self.up64(features), 2)
-        for block in self.at64:
-            x = block(x)
-        x = F.pixel_shuffle(self.pixels(F.silu(x)), 4)
-        x = x + F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-        return split(x, 0, (clips, -1)).transpose(1, 2)
-
     def denormalise(self, latents: Tensor) -> Tensor:
         mean, std = (v[:, None, None, None].to(latents.dtype) for v in (self.latent_mean, self.latent_std))
         return latents * std + mean
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents (B, C, K, h, w) -> film (B, 3, T, H, W) clamped to [-1, 1]."""
-        features = self.decode_trunk(self.denormalise(latents))
-        return self.draw_full(features, len(latents))[:, :, TIME - 1 :].clamp(-1, 1)
+    def encode(self, film: Tensor, cache: Cache | None = None) -> Tensor:
+        """(B, 3, T, H, W) in [-1, 1] -> normalised latents (B, C, K, h, w); see ``posterior``."""
+        mean, _ = self.posterior(film, cache)
+        return self.normalise(self.quantise(mean) if self.config.levels else mean)
+
+    # -- decode ---------------------------------------------------------------------------------
+    def decode_raw(self, z: Tensor, cache: Cache | None = None, pick: Tensor | None = None) -> Tensor:
+        """Raw latents (B, C, K, h, w) -> frames (B, 3, 4K, H, W), all four copies of frame 0 included.
+
+        ``pick`` keeps only these of the four frames of each latent frame (training decodes a few).
+        """
+        clips = z.shape[0]
+        flat = z.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        plain = from_blocks(self.expand(flat), clips)
+        x = self.decode_time(self.from_latent(flat), clips, cache)
+        for block in self.at_latent:
+            x = block(x)
+        x = split(F.pixel_shuffle(self.up(x), 2), 1, (TIME, -1))
+        if pick is not None:
+            x = x[:, pick]
+            plain = split(plain, 2, (-1, TIME))[:, :, :, pick].flatten(2, 3)
+        x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        for block in self.at_frame:
+            x = block(x)
+        fine = split(F.pixel_shuffle(self.pixels(F.silu(x)), 4), 0, (clips, -1)).transpose(1, 2)
+        return plain + fine
+
+    def decode(self, latents: Tensor, cache: Cache | None = None) -> Tensor:
+        """Normalised latents (B, C, K, h, w) -> film (B, 3, T, H, W) clamped to [-1, 1].
+
+        T is 1 + 4(K - 1), or 4K where ``cache`` holds what came before.
+        """
+        begins = cache is None or not cache.last
+        frames = self.decode_raw(self.denormalise(latents), cache)
+        return frames[:, :, TIME - 1 if begins else 0 :].clamp(-1, 1)
 
     def preview(self, latents: Tensor) -> Tensor:
-        """A cheap look: like ``decode``, at half the size and about half the cost."""
-        features = self.decode_trunk(self.denormalise(latents))
-        return self.draw_half(features, len(latents))[:, :, TIME - 1 :].clamp(-1, 1)
+        """A cheap look: the linear path alone, (B, 3, T, H, W) clamped to [-1, 1]."""
+        z = self.denormalise(latents).transpose(1, 2).flatten(0, 1)
+        return from_blocks(self.expand(z), len(latents))[:, :, TIME - 1 :].clamp(-1, 1)

@@ -1,16 +1,19 @@
 """A spacetime diffusion transformer over rows of text and video tokens.
 
-One token is one latent (patch 1). A row is [text; video]; rotary positions are (frame, row, column),
-text stands at the origin. With ``segments`` several clips share a row and see only themselves, so
-clips of different lengths and sizes can be packed. Image and video prompts enter as known latents
-with a mask (masked-latent conditioning); one forward serves all kinds of prompt.
+One token is a patch of ``patch`` x ``patch`` latents of one latent frame. A row is [text; video];
+rotary positions are (frame, row, column) in tokens, text stands at the origin. With ``segments``
+several clips share a row and see only themselves, so clips of different lengths and sizes can be
+packed. Image and video prompts enter as known latents with a mask (masked-latent conditioning); one
+forward serves all kinds of prompt. A stage of the cascade is the same network with a ``guide``: the
+latents of the smaller or slower film, enlarged.
 
 The network predicts the flow v = noise - clean at time t = 1000 sigma, where
 x_t = (1 - sigma) * clean + sigma * noise: diffusers' FlowMatchEuler convention, so that any of its
 flow schedulers drives it.
 
 Sources: DiT (Peebles & Xie 2023, adaLN-zero), rectified flow (Liu et al. 2022), query-key norm
-(Henry et al. 2020), rotary positions (Su et al. 2021), packing (NaViT, Dehghani et al. 2023).
+(Henry et al. 2020), rotary positions (Su et al. 2021), packing (NaViT, Dehghani et al. 2023), features
+held to a teacher in training (REPA, Yu et al. 2024; our teacher is the renderer itself).
 
 Legend: B rows, N tokens, D features, C latent channels, K latent frames, h, w latent sides.
 """
@@ -31,6 +34,19 @@ def positions(frames: int, height: int, width: int, text: int, device: torch.dev
     axes = [torch.arange(n, device=device) for n in (frames, height, width)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     return torch.cat([grid.new_zeros(text, 3), grid])
+
+
+def to_patches(x: Tensor, patch: int) -> Tensor:
+    """(B, C, K, h, w) -> (B, N, C * patch * patch), frame by frame, row by row."""
+    frames = x.transpose(1, 2).flatten(0, 1)
+    cells = split(F.pixel_unshuffle(frames, patch), 0, (x.shape[0], -1))
+    return cells.permute(0, 1, 3, 4, 2).flatten(1, 3)
+
+
+def from_patches(rows: Tensor, patch: int, frames: int, height: int, width: int) -> Tensor:
+    """The inverse of ``to_patches`` for latents of ``frames`` x ``height`` x ``width``."""
+    cells = split(rows, 1, (frames, height // patch, width // patch)).permute(0, 1, 4, 2, 3)
+    return split(F.pixel_shuffle(cells.flatten(0, 1), patch), 0, (rows.shape[0], -1)).transpose(1, 2)
 
 
 def rotary(place: Tensor, size: int, theta: float = 100.0) -> tuple[Tensor, Tensor]:
@@ -115,15 +131,29 @@ class SpacetimeTransformer(ModelMixin):
     _repeated_blocks = ["Block"]  # noqa: RUF012  (diffusers' own hook for regional compilation)
 
     @keep_config
-    def __init__(self, channels: int = 64, width: int = 160, depth: int = 6, heads: int = 5) -> None:
+    def __init__(
+        self,
+        channels: int = 16,
+        width: int = 192,
+        depth: int = 6,
+        heads: int = 6,
+        patch: int = 2,
+        guide: bool = False,
+        text_width: int = 192,
+        align: int = 0,
+    ) -> None:
+        """``align`` numbers a token are told from the middle of the network in training, see ``look``."""
         super().__init__()
-        self.enter = nn.Linear(2 * channels + 1, width)
-        self.enter_text = nn.Linear(width, width)
+        inputs = 2 * channels + 1 + guide * (channels + 1)
+        self.enter = nn.Linear(inputs * patch * patch, width)
+        self.enter_text = nn.Linear(text_width, width)
+        self.enter_pooled = nn.Linear(text_width, width)
         self.kind = nn.Parameter(torch.zeros(2, width))
         self.time = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
         self.modulate = nn.Linear(width, 2 * width)
-        self.leave = nn.Linear(width, channels)
+        self.leave = nn.Linear(width, channels * patch * patch)
+        self.look = nn.Linear(width, align) if align else None
         for layer in (self.modulate, self.leave):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -136,35 +166,58 @@ class SpacetimeTransformer(ModelMixin):
         return embedded
 
     def rows(
-        self, video: Tensor, text: Tensor, condition: Tensor, place: Tensor, segments: Tensor | None = None
+        self,
+        video: Tensor,
+        text: Tensor,
+        condition: Tensor,
+        place: Tensor,
+        segments: Tensor | None = None,
+        *,
+        seen: list[Tensor] | None = None,
     ) -> Tensor:
         """The network on rows of tokens.
 
-        video (B, Nv, 2C + 1), text (B, Nt, D), condition (B, 1 or N, D), place (N, 3), segments
-        (B, N) integer clip numbers for packed rows or None; returns flow (B, Nv, C).
+        video (B, Nv, inputs), text (B, Nt, text width), condition (B, 1 or N, D), place (N, 3), segments
+        (B, N) integer clip numbers for packed rows or None; returns flow (B, Nv, C * patch * patch). A
+        list ``seen`` receives what ``look`` tells of each video token, (B, Nv, align).
         """
         x = torch.cat([self.enter_text(text) + self.kind[0], self.enter(video) + self.kind[1]], 1)
         cos, sin = rotary(place, x.shape[-1] // self.config.heads)
         mask = None if segments is None else (segments[:, None, :, None] == segments[:, None, None, :])
         condition = F.silu(condition)
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             x = block(x, condition, cos, sin, mask)
+            if seen is not None and self.look is not None and index == len(self.blocks) // 2:
+                seen.append(self.look(x[:, text.shape[1] :]))
         shift, scale = self.modulate(condition).chunk(2, -1)
         x = F.layer_norm(x, (x.shape[-1],)) * (1 + scale) + shift
         flow: Tensor = self.leave(x[:, text.shape[1] :])
         return flow
 
     def forward(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, pooled: Tensor, known: Tensor, mask: Tensor
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        pooled: Tensor,
+        known: Tensor,
+        mask: Tensor,
+        guide: Tensor | None = None,
+        *,
+        seen: list[Tensor] | None = None,
     ) -> Tensor:
         """Flow of noisy ``latents`` (B, C, K, h, w) at ``timestep`` (B,) in [0, 1000].
 
         ``text`` (B, Nt, D) and ``pooled`` (B, D) come from the text encoder; ``known`` (B, C, K, h,
-        w) holds clean latents where ``mask`` (B, 1, K, h, w) is 1 and zeros elsewhere.
+        w) holds clean latents where ``mask`` (B, 1, K, h, w) is 1 and zeros elsewhere; ``guide``
+        (B, C + 1, K, h, w) belongs to a stage of the cascade: latents and, last, the level of the noise
+        on them. h and w are multiples of the patch.
         """
+        patch = self.config.patch
         frames, height, width = latents.shape[2:]
-        video = torch.cat([latents, known * mask, mask], 1).flatten(2).transpose(1, 2)
-        place = positions(frames, height, width, text.shape[1], latents.device)
-        condition = (self.embed_time(timestep) + pooled)[:, None]
-        flow = self.rows(video, text, condition, place)
-        return split(flow.transpose(1, 2), 2, (frames, height, width))
+        parts = [latents, known * mask, mask] + ([] if guide is None else [guide])
+        video = to_patches(torch.cat(parts, 1), patch)
+        place = positions(frames, height // patch, width // patch, text.shape[1], latents.device)
+        condition = (self.embed_time(timestep) + self.enter_pooled(pooled))[:, None]
+        flow = self.rows(video, text, condition, place, seen=seen)
+        return from_patches(flow, patch, frames, height, width)

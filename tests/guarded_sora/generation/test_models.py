@@ -7,16 +7,29 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from guarded_sora.generation.conditioning import solve
-from guarded_sora.generation.models.autoencoder import VideoAutoencoder, latent_frames
+from guarded_sora.generation.models.autoencoder import (
+    BLOCK,
+    VideoAutoencoder,
+    from_blocks,
+    latent_frames,
+    repeat_first,
+    to_blocks,
+)
 from guarded_sora.generation.models.text import ConceptEncoder, empty_tokens
-from guarded_sora.generation.models.transformer import SpacetimeTransformer, attend, positions
+from guarded_sora.generation.models.transformer import (
+    SpacetimeTransformer,
+    attend,
+    from_patches,
+    positions,
+    to_patches,
+)
 from guarded_sora.generation.pipeline import passes
 from guarded_sora.generation.vocabulary import MAX_TOKENS, read_prompt
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
 
 def film(frames: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(1, 3, frames, 256, 256, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.rand(1, 3, frames, 64, 96, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +41,13 @@ def autoencoder() -> VideoAutoencoder:
 def test_a_longer_film_never_changes_its_beginning(autoencoder: VideoAutoencoder) -> None:
     whole = film(9)
     latents = autoencoder.encode(whole)
-    assert latents.shape == (1, 4, 3, 8, 8)
+    assert latents.shape == (1, 4, 3, 8, 12)
     assert torch.allclose(autoencoder.encode(whole[:, :, :5]), latents[:, :, :2], atol=1e-5)
     assert torch.allclose(autoencoder.encode(whole[:, :, :1]), latents[:, :, :1], atol=1e-5)
     made = autoencoder.decode(latents)
     assert made.shape == whole.shape
     assert torch.allclose(autoencoder.decode(latents[:, :, :2]), made[:, :, :5], atol=1e-5)
-    assert autoencoder.preview(latents).shape == (1, 3, 9, 128, 128)
+    assert autoencoder.preview(latents).shape == whole.shape
 
 
 @torch.no_grad()
@@ -43,9 +56,47 @@ def test_the_decoder_sees_across_blocks(autoencoder: VideoAutoencoder) -> None:
     changed = latents.clone()
     changed[..., 4, 4] = 3.0
     difference = (autoencoder.decode(changed) - autoencoder.decode(latents)).abs().amax((0, 1, 2))
-    outside = difference.clone()
-    outside[128:160, 128:160] = 0
-    assert outside.max() > 0
+    difference[32:40, 32:40] = 0
+    assert difference.max() > 0
+
+
+@torch.no_grad()
+def test_blocks_go_there_and_back() -> None:
+    whole = repeat_first(film(9))
+    assert torch.equal(from_blocks(to_blocks(whole), 1), whole)
+    both = torch.cat([whole, whole.flip(-1)])
+    assert torch.equal(from_blocks(to_blocks(both), 2), both)
+
+
+@torch.no_grad()
+def test_the_linear_path_is_the_best_linear_code() -> None:
+    """Blocks that lie in a plane of four dimensions come back whole; those outside lose the rest."""
+    generator = torch.Generator().manual_seed(4)
+    basis = torch.randn(4, BLOCK, generator=generator)
+    flat = 0.1 * torch.randn(500, 4, generator=generator) @ basis + 0.2
+    model = VideoAutoencoder(channels=4, width=16, detail=8, depth=1).eval()
+    model.fit_linear(flat)
+    blocks = flat[:, :, None, None]
+    code = model.project(blocks)
+    assert torch.allclose(model.expand(code), blocks, atol=1e-3)
+    assert 0.95 < code.square().mean().sqrt() < 1.05
+    other = torch.randn(1, BLOCK, 1, 1, generator=generator)
+    assert not torch.allclose(model.expand(model.project(other)), other, atol=1e-1)
+
+
+def test_a_discrete_autoencoder_has_so_many_codes() -> None:
+    for levels in (4, 5):
+        model = VideoAutoencoder(channels=4, width=16, detail=8, depth=1, levels=levels)
+        z = torch.linspace(-40, 40, 4001, requires_grad=True)
+        codes = model.quantise(z)
+        assert len(torch.unique(codes.detach().round(decimals=4))) == levels
+        assert torch.allclose(codes.detach(), -model.quantise(-z).detach(), atol=1.01 * 6 / (levels - 1))
+        codes.sum().backward()
+        assert z.grad is not None and z.grad[2000] > 0.5  # rounding lets the gradient through
+        with torch.no_grad():
+            latents = model.encode(film(5))
+            assert len(torch.unique(latents.round(decimals=4))) <= levels
+            assert model.decode(latents).shape == (1, 3, 5, 64, 96)
 
 
 @pytest.mark.parametrize("frames", [0, 2, 3, 4, 6, 16])
@@ -60,7 +111,7 @@ def test_packed_rows_equal_single_ones() -> None:
     model = tiny_pipeline().transformer
     clips = []
     for count, frames in ((1, 1), (2, 2), (3, 3)):
-        video = torch.randn(1, frames * 16, 9)
+        video = torch.randn(1, frames * 16, 36)
         text, condition = torch.randn(1, 6, 32), torch.randn(1, 1, 32)
         clips.append((video, text, condition, positions(frames, 4, 4, 6), count))
     single = [model.rows(v, t, c, p) for v, t, c, p, _ in clips]
@@ -79,6 +130,16 @@ def test_packed_rows_equal_single_ones() -> None:
         torch.cat([p[:6] for *_, p, _ in clips] + [p[6:] for *_, p, _ in clips]),
     )  # fmt: skip
     assert not torch.allclose(leaky, packed, atol=1e-3)
+
+
+@torch.no_grad()
+def test_patches_go_there_and_back() -> None:
+    latents = torch.randn(2, 4, 3, 8, 12)
+    rows = to_patches(latents, 2)
+    assert rows.shape == (2, 3 * 4 * 6, 16)
+    assert torch.equal(from_patches(rows, 2, 3, 8, 12), latents)
+    # The first token is the first frame's first corner.
+    assert torch.equal(rows[0, 0].sort().values, latents[0, :, 0, :2, :2].flatten().sort().values)
 
 
 def test_both_kernels_of_attention_agree() -> None:
@@ -101,7 +162,7 @@ def test_padding_does_not_change_what_a_prompt_means() -> None:
 @torch.no_grad()
 def test_known_latents_come_out_as_they_went_in() -> None:
     pipeline = tiny_pipeline()
-    noise = torch.randn(1, 4, 5, 8, 8, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(1, 4, 5, 16, 16, generator=torch.Generator().manual_seed(1))
     known, mask = torch.full_like(noise, 0.5), torch.zeros_like(noise[:, :1])
     mask[:, :, 1:3] = 1
     made = solve(
@@ -140,7 +201,7 @@ def test_number_of_passes(total: int, known: int, count: int) -> None:
 
 
 def test_fresh_transformer_predicts_nothing() -> None:
-    model = SpacetimeTransformer(channels=4, width=32, depth=1, heads=2)
+    model = SpacetimeTransformer(channels=4, width=32, depth=1, heads=2, text_width=32)
     out = model(
         torch.randn(1, 4, 1, 8, 8), torch.tensor([500.0]), torch.randn(1, 6, 32), torch.randn(1, 32),
         torch.zeros(1, 4, 1, 8, 8), torch.zeros(1, 1, 1, 8, 8),

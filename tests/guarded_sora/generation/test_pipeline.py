@@ -8,6 +8,8 @@ import torch
 from diffusers import FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
 
 from guarded_sora.generation.backends import load_backend
+from guarded_sora.generation.cascade import pieces, refine, slower_to_faster
+from guarded_sora.generation.models.autoencoder import Cache
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
@@ -20,9 +22,16 @@ def pipeline() -> GuardedSoraPipeline:
 
 
 def run(pipeline: GuardedSoraPipeline, **options: object) -> np.ndarray:
-    settings = {"prompt": PROMPT, "num_inference_steps": 2, "num_frames": 1, "output_type": "uint8"} | options
+    settings = {
+        "prompt": PROMPT, "num_inference_steps": 2, "refine_steps": 1, "num_frames": 1,
+        "output_type": "uint8",
+    } | options  # fmt: skip
     settings.setdefault("generator", torch.Generator().manual_seed(7))
     return pipeline(**settings).frames
+
+
+BASE = {"height": 128, "width": 128, "frame_rate": 8}
+"""No cascade: what the base model makes comes out."""
 
 
 def test_makes_frames_of_the_asked_for_shape(pipeline: GuardedSoraPipeline) -> None:
@@ -57,40 +66,107 @@ def test_length_is_rounded_up_and_long_films_are_made_in_windows(
     pipeline: GuardedSoraPipeline, frames: int, made: int
 ) -> None:
     with pytest.warns() if frames != made else np.errstate():
-        assert run(pipeline, num_frames=frames, num_inference_steps=1, output_type="latent").shape == (
-            1, 4, 1 + (made - 1) // 4, 8, 8,
-        )  # fmt: skip
+        latents = run(pipeline, num_frames=frames, num_inference_steps=1, output_type="latent", **BASE)
+    assert latents.shape == (1, 4, 1 + (made - 1) // 4, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"num_frames": 9}, (9, 256, 256)),
+        ({"num_frames": 10}, (17, 256, 256)),
+        ({"num_frames": 5, "frame_rate": 8}, (5, 256, 256)),
+        ({"num_frames": 9, "height": 128, "width": 128}, (9, 128, 128)),
+    ],
+)
+def test_the_cascade_doubles_rate_and_size(
+    pipeline: GuardedSoraPipeline, options: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    with pytest.warns() if options["num_frames"] == 10 else np.errstate():
+        assert run(pipeline, num_inference_steps=1, **options).shape == (1, *shape, 3)
 
 
 def test_windows_keep_what_was_made_before(pipeline: GuardedSoraPipeline) -> None:
-    short = run(pipeline, num_frames=17, output_type="latent")
-    long = run(pipeline, num_frames=29, output_type="latent")
+    short = run(pipeline, num_frames=17, output_type="latent", **BASE)
+    long = run(pipeline, num_frames=29, output_type="latent", **BASE)
     assert torch.equal(short, long[:, :, :5])
 
 
-def test_frame_by_frame_decoding_equals_the_whole(pipeline: GuardedSoraPipeline) -> None:
-    latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+@torch.no_grad()
+def test_working_in_parts_equals_the_whole(pipeline: GuardedSoraPipeline) -> None:
+    """Chunks with the causal cache give what the whole film gives, both ways."""
+    model = pipeline.autoencoder
+    film = torch.rand(1, 3, 25, 64, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    latents = model.encode(film)
+    cache = Cache()
+    parts = [model.encode(film[:, :, a:b], cache) for a, b in ((0, 1), (1, 9), (9, 13), (13, 25))]
+    assert torch.allclose(torch.cat(parts, 2), latents, atol=1e-5)
+    cache = Cache()
+    shown = [model.decode(latents[:, :, a:b], cache) for a, b in ((0, 2), (2, 3), (3, 7))]
+    assert torch.allclose(torch.cat(shown, 2), model.decode(latents), atol=1e-5)
+    with pytest.raises(ValueError, match="further piece"):
+        model.encode(film[:, :, :3], cache)
+
+
+def test_a_film_in_parts_is_made_faster_like_the_whole() -> None:
+    film = torch.rand(1, 3, 13, 8, 8, generator=torch.Generator().manual_seed(2))
+    (whole,) = slower_to_faster([film])
+    assert whole.shape[2] == 25
+    assert torch.equal(whole[:, :, ::2], film)
+    parts = list(slower_to_faster([film[:, :, :5], film[:, :, 5:9], film[:, :, 9:]]))
+    assert [part.shape[2] for part in parts] == [9, 8, 8]
+    assert torch.equal(torch.cat(parts, 2), whole)
+
+
+@pytest.mark.parametrize("total", range(1, 12))
+def test_a_stage_covers_every_latent_frame_once(pipeline: GuardedSoraPipeline, total: int) -> None:
+    latents = torch.randn(1, 4, total, 8, 8, generator=torch.Generator().manual_seed(3))
+    steps: list[int] = []
+
+    def count(step: int, *_: torch.Tensor) -> None:
+        steps.append(step)
+
     with torch.no_grad():
-        whole = (pipeline.autoencoder.decode(latents)[0].permute(1, 2, 3, 0) + 1) / 2
-        parts = pipeline.decode_latents(latents)
-    assert torch.allclose(whole, parts, atol=1e-5)
+        made = list(
+            refine(
+                pipeline.temporal, pipeline.text_encoder, pipeline.scheduler, torch.zeros(1, 6).long(),
+                latents.split(2, 2), steps=1, draw=torch.randn, on_step=count,
+            )
+        )  # fmt: skip
+    assert sum(part.shape[2] for part in made) == total
+    assert len(steps) == len(made) == len(list(pieces(total)))
 
 
 def test_image_prompt_keeps_its_latent_and_its_first_frame(pipeline: GuardedSoraPipeline) -> None:
-    image = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (128, 128, 3)).astype(np.uint8)
     with torch.no_grad():
         known = pipeline.encode_film(image[None])
-    made = run(pipeline, image=image, num_frames=5, output_type="latent")
+    made = run(pipeline, image=image, num_frames=5, output_type="latent", **BASE)
     assert torch.equal(made[:, :, :1], known)
-    assert not torch.allclose(made, run(pipeline, num_frames=5, output_type="latent"))
+    assert not torch.allclose(made, run(pipeline, num_frames=5, output_type="latent", **BASE))
 
 
 def test_video_prompt_is_continued(pipeline: GuardedSoraPipeline) -> None:
     video = np.random.default_rng(0).integers(0, 255, (9, 120, 90, 3)).astype(np.uint8)
     with torch.no_grad():
         known = pipeline.encode_film(video)
-    made = run(pipeline, video=video, num_frames=17, output_type="latent")
+    made = run(pipeline, video=video, num_frames=17, output_type="latent", **BASE)
     assert torch.equal(made[:, :, :3], known)
+    fast = np.repeat(video, 2, 0)[1:]  # the same film at 16 a second
+    assert torch.equal(
+        run(
+            pipeline,
+            video=fast,
+            num_frames=33,
+            output_type="latent",
+            height=128,
+            width=128,
+            num_inference_steps=1,
+        )[:, :, :1]
+        .isfinite()
+        .all(),
+        torch.tensor(True),
+    )
 
 
 def test_several_prompts_make_several_clips(pipeline: GuardedSoraPipeline) -> None:
@@ -155,6 +231,8 @@ def test_saved_pipeline_loads_and_makes_the_same(pipeline: GuardedSoraPipeline, 
         {"num_frames": 0},
         {"num_inference_steps": 0},
         {"output_type": "gif"},
+        {"refine_steps": 0},
+        {"frame_rate": 25},
         {"latents": torch.zeros(1, 4, 1, 8, 8)},
         {"image": np.zeros((8, 8, 3), np.uint8), "video": np.zeros((1, 8, 8, 3), np.uint8)},
     ],

@@ -11,16 +11,27 @@ from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
 
-def tiny_pipeline(seed: int = 0) -> GuardedSoraPipeline:
-    torch.manual_seed(seed)
-    transformer = SpacetimeTransformer(channels=4, width=32, depth=2, heads=2)
+def tiny_transformer(patch: int, *, guide: bool = False) -> SpacetimeTransformer:
+    transformer = SpacetimeTransformer(
+        channels=4, width=32, depth=2, heads=2, patch=patch, guide=guide, text_width=32
+    )
     for parameter in transformer.parameters():  # a fresh transformer is zero at its end by design
         if parameter.abs().sum() == 0:
             torch.nn.init.normal_(parameter, std=0.05)
+    return transformer.eval()
+
+
+def tiny_pipeline(seed: int = 0) -> GuardedSoraPipeline:
+    torch.manual_seed(seed)
+    autoencoder = VideoAutoencoder(channels=4, width=16, detail=8, depth=1).eval()
+    torch.nn.init.normal_(autoencoder.pixels.weight, std=0.1)
+    torch.nn.init.normal_(autoencoder.to_latent.weight, std=0.1)
     pipeline = GuardedSoraPipeline(
-        autoencoder=VideoAutoencoder(channels=4, width=32).eval(),
+        autoencoder=autoencoder,
         text_encoder=ConceptEncoder(width=32).eval(),
-        transformer=transformer.eval(),
+        transformer=tiny_transformer(2),
+        temporal=tiny_transformer(2, guide=True),
+        spatial=tiny_transformer(4, guide=True),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=2.0),
     )
     pipeline.set_progress_bar_config(disable=True)

@@ -13,19 +13,24 @@ import torch
 from guarded_sora.errors import UsageError
 from guarded_sora.generation import GenerationRequest
 from guarded_sora.generation.backends.builtin import BuiltinBackend
-from guarded_sora.generation.vocabulary import MAX_TOKENS, PAD, UNKNOWN
+from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training import train
-from guarded_sora.training.base import Pool, draw_mask, drop_words
+from guarded_sora.training.autoencoder import draw_drawn
+from guarded_sora.training.base import ALIGN, MASK, Pool, draw_mask, drop_words, teacher
 from guarded_sora.training.config import BaseConfig
+from guarded_sora.training.natural import PHOTOGRAPHS, camera_film, photographs
 from guarded_sora.training.optimiser import MuonAdam, orthogonalise
 from guarded_sora.training.release import release
 from guarded_sora.training.run import Producer, Run, slope
 
-AUTOENCODER = {"half_steps": 2, "full_steps": 2, "batch": 1, "frames": 5, "channels": 4, "width": 32,
-               "save_every": 2, "report_films": 1, "measure_films": 2, "producer": False}  # fmt: skip
+AUTOENCODER = {"steps": 4, "encoder_steps": 2, "batch": 1, "side": 64, "frames": 5, "channels": 4,
+               "width": 16, "detail": 8, "depth": 1, "fit_batches": 8, "save_every": 2, "report_films": 1,
+               "producer": False}  # fmt: skip
 BASE = {"width": 32, "depth": 1, "heads": 2, "batch": 2, "still_batch": 2, "pool": 8, "pool_least": 8,
         "save_every": 1, "sample_every": 100, "sample_rows": 1, "still_share": 0.2, "producer": False,
         "warmup": 1}  # fmt: skip
+CASCADE = {"width": 32, "depth": 1, "heads": 2, "batch": 2, "pool": 8, "pool_least": 4, "save_every": 1,
+           "warmup": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +38,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     train("autoencoder", out=folder / "autoencoder", **AUTOENCODER)
     train("base", out=folder / "base", autoencoder=str(folder / "autoencoder/export"), steps=4, **BASE)
+    for stage in ("temporal", "spatial"):
+        train(
+            "cascade", out=folder / stage, stage=stage, autoencoder=str(folder / "autoencoder/export"),
+            text_encoder=str(folder / "base/export/text_encoder"), steps=2, **CASCADE,
+        )  # fmt: skip
     return folder
 
 
 @pytest.mark.slow
 def test_runs_leave_weights_curve_sheet_and_config(runs: Path) -> None:
-    for run in ("autoencoder", "base"):
+    for run in ("autoencoder", "base", "temporal", "spatial"):
         assert (runs / run / "loss.png").exists()
-        assert list((runs / run / "samples").glob("*.png"))
         assert json.loads((runs / run / "config.json").read_text())["seed"]
+        assert list((runs / run / "export").rglob("*.safetensors"))
+    for run in ("autoencoder", "base"):
+        assert list((runs / run / "samples").glob("*.png"))
     assert list((runs / "base/export").rglob("*.safetensors"))
 
 
@@ -54,11 +66,12 @@ def test_a_run_resumes_where_it_stopped(runs: Path) -> None:
 
 @pytest.mark.slow
 def test_released_weights_make_a_clip(runs: Path, tmp_path: Path) -> None:
-    facts = release(runs / "autoencoder", runs / "base", tmp_path)
+    facts = release(*(runs / name for name in ("autoencoder", "base", "temporal", "spatial")), tmp_path)
     backend = BuiltinBackend(tmp_path)
     assert backend.info.version == facts["version"] and backend.info.data_digest == facts["data_digest"]
     clip = backend.generate(GenerationRequest(prompt="a dog", seconds=0.5, steps=1))
-    assert clip.frames.shape == (5, 256, 256, 3)
+    assert clip.frames.shape == (9, 256, 256, 3)
+    assert not BuiltinBackend(tmp_path).load().transformer.config.align
 
 
 def test_unknown_names_and_options_are_refused(tmp_path: Path) -> None:
@@ -94,12 +107,47 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 
 def test_pool_keeps_the_newest() -> None:
-    pool = Pool(4, (1, 1, 1, 1))
+    pool = Pool(4, 1, 1)
     for number in range(6):
-        pool.add((np.full((1, 1, 1, 1, 1), number, np.float16), np.zeros((1, MAX_TOKENS), np.int64)))
+        latents, outline = (
+            np.full((1, 1, 1, 16, 16), number, np.float16),
+            np.zeros((1, 2, 1, 32, 32), np.uint8),
+        )
+        pool.add((latents, np.zeros((1, MAX_TOKENS), np.int64), outline))
     assert len(pool) == 4 and pool.made == 6
-    drawn, _ = pool.draw(64, torch.Generator().manual_seed(0))
+    drawn, _, _ = pool.draw(64, torch.Generator().manual_seed(0))
     assert set(drawn.flatten().tolist()) == {2.0, 3.0, 4.0, 5.0}
+
+
+def test_the_teacher_knows_where_the_object_is_and_which_it_is() -> None:
+    """The outline goes to the tokens it covers, in their order, and the object's name with it."""
+    outlines = torch.zeros(1, 2, 1, 32, 32)
+    outlines[0, :, 0, 4:8, 8:12] = 1.0  # exactly the token of row 1, column 2
+    rows = torch.tensor([[CONCEPTS.index("object:star"), PAD, PAD, PAD, PAD, PAD]])
+    truth = teacher(rows, outlines)
+    assert truth.shape == (1, 64, ALIGN)
+    assert truth[0, 8 + 2, :MASK].min() == 1.0
+    assert truth[0, 8 + 2, MASK:].argmax() == OBJECTS.index("star")
+    truth[0, 8 + 2] = 0
+    assert truth.abs().max() == 0
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_films_for_the_autoencoder_are_cut_and_moved(held: bool) -> None:
+    rng = np.random.default_rng(0)
+    drawn = draw_drawn(rng, side=64, frames=5, held=held)
+    assert drawn.shape == (5, 64, 64, 3) and drawn.dtype == np.uint8 and drawn.std() > 0
+    picture = rng.integers(0, 255, (90, 120, 3)).astype(np.uint8)
+    moved = camera_film(rng, picture, side=32, frames=4)
+    assert moved.shape == (4, 32, 32, 3) and moved.std() > 0
+
+
+def test_photographs_that_measure_never_train() -> None:
+    assert {p.path for p in PHOTOGRAPHS if p.held} and {p.path for p in PHOTOGRAPHS if not p.held}
+    trains, measures = photographs(), photographs(held=True)
+    assert all(picture.ndim == 3 and picture.shape[2] == 3 for picture in (*trains, *measures))
+    digests = {picture.tobytes() for picture in trains}
+    assert not digests & {picture.tobytes() for picture in measures}
 
 
 def test_words_are_dropped_but_the_object_stays_unless_all_go() -> None:
