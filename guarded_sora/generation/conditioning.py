@@ -39,7 +39,7 @@ def solve(
 ) -> Tensor:
     """Clean latents (B, C, K, h, w) for ``tokens`` (B, L) from ``noise`` of that shape.
 
-    ``known`` holds clean latents where ``mask`` (B, 1, K, h, w) is 1. ``guidance`` is the scale of
+    ``known`` holds clean latents where ``mask`` (B, 1 or C, K, h, w) is 1. ``guidance`` is the scale of
     classifier-free guidance (1 = none) away from ``avoid`` (B, L), by default the empty prompt.
     ``guide`` (B, C + 1, K, h, w) belongs to a stage of the cascade, see the transformer.
     ``scheduler`` is any of diffusers' flow-matching schedulers.

@@ -178,8 +178,9 @@ class GuardedSoraPipeline(Pipeline):
         ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of 128x128 goes without
         the spatial one. ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
         ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
-        excess over 1. ``latents`` (B, C, 5, 16, 16) replaces the first window's noise. ``output_type``:
-        "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8" (B, T, H, W, 3), "latent"
+        excess over 1. ``latents`` (B, C + layout, 5, 16, 16) replaces the first window's noise.
+        ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
+        (B, T, H, W, 3), "latent"
         (of the last stage). Raises ValueError for arguments that cannot be used.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -231,12 +232,18 @@ class GuardedSoraPipeline(Pipeline):
         return VideoOutput(frames=out, readings=readings) if return_dict else (out, readings)
 
     def _passes(self, run: _Run, known: Tensor | None, total: int) -> Tensor:
-        """Base latents (B, C, total, 16, 16): the first frame, then window after window."""
+        """Base latents (B, C, total, 16, 16) of how things look: the first frame, then window after window.
+
+        The layout is made along with them and carried from window to window; ``known`` comes without.
+        """
         side = BASE_SIDE // SPACE
-        shape = (len(run.tokens), self.autoencoder.config.channels, WINDOW, side, side)
+        looks, places = self.autoencoder.config.channels, self.transformer.config.layout
+        shape = (len(run.tokens), looks + places, WINDOW, side, side)
         if run.noise is not None and tuple(run.noise.shape) != shape:
             raise ValueError(f"latents must have the shape {shape}")
-        made, noise = known, run.noise
+        made, noise, unplaced = known, run.noise, known is not None
+        if made is not None:
+            made = F.pad(made, (0, 0, 0, 0, 0, 0, 0, places))
         for _ in range(passes(total, 0 if known is None else known.shape[2])):
             start = self._draw(run, shape) if noise is None else noise.to(self._execution_device)
             noise = start
@@ -244,11 +251,11 @@ class GuardedSoraPipeline(Pipeline):
                 made = self._solve(run, start[:, :, :1], None)
                 continue  # the first window starts from the same noise
             given = made if made.shape[2] < WINDOW else made[:, :, -OVERLAP:]
-            window = self._solve(run, start, given)
-            made = torch.cat([made, window[:, :, given.shape[2] :]], 2)
+            window = self._solve(run, start, given, places if unplaced else 0)
+            made, unplaced = torch.cat([made[:, :, : -given.shape[2]], window], 2), False
             noise = None
         assert made is not None
-        return made[:, :, :total]
+        return made[:, :looks, :total]
 
     def _draw(self, run: _Run, shape: tuple[int, ...]) -> Tensor:
         """Noise of a shape from the run's generator, wherever that lives."""
@@ -263,7 +270,7 @@ class GuardedSoraPipeline(Pipeline):
             run.done += 1
             if run.callback is None:
                 return None
-            offered = {"latents": latents, "clean": clean}
+            offered = {"latents": latents, "clean": clean[:, : self.autoencoder.config.channels]}
             kwargs = {name: offered[name] for name in run.inputs if name in offered}
             timestep = self.scheduler.timesteps[step]
             changed = run.callback(self, run.done - 1, timestep, kwargs) or {}
@@ -271,12 +278,15 @@ class GuardedSoraPipeline(Pipeline):
 
         return report
 
-    def _solve(self, run: _Run, start: Tensor, given: Tensor | None) -> Tensor:
-        """One pass of the base model: latents from noise ``start``, whose beginning is ``given``."""
-        known, mask = torch.zeros_like(start), torch.zeros_like(start[:, :1])
+    def _solve(self, run: _Run, start: Tensor, given: Tensor | None, unplaced: int = 0) -> Tensor:
+        """One pass of the base model: latents from noise ``start``, whose beginning is ``given``.
+
+        The last ``unplaced`` channels of what is given are not known.
+        """
+        known, mask = torch.zeros_like(start), torch.zeros_like(start)
         if given is not None:
             known[:, :, : given.shape[2]] = given
-            mask[:, :, : given.shape[2]] = 1
+            mask[:, : start.shape[1] - unplaced, : given.shape[2]] = 1
 
         # The first frame settles what the thing is; going on from it needs half the push.
         guidance = run.guidance if given is None else 1 + (run.guidance - 1) / 2

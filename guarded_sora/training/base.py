@@ -27,13 +27,15 @@ from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
-from guarded_sora.training.world import FRAMES, combinations, draw_film, render, tokens
+from guarded_sora.training.world import FRAMES, combinations, draw_film, layout, render, tokens
 
 Encoded = tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.uint8]]
 SIDE = 128
 """Side of the films that the base model makes, pixels; the cascade doubles it."""
 ADAM = ("table", "enter", "leave", "look", "modulate", "time", "kind")
 """Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
+LAYOUT = 4
+"""Channels that say where the object is: two coordinates in the first and in the last of four frames."""
 MASK = 2 * 16
 """Numbers of a token's share of the object's outline: 4x4 cells of its first and of its last frame."""
 ALIGN = MASK + len(OBJECTS)
@@ -44,17 +46,20 @@ def encode_films(
 ) -> Encoded:
     """Draw films, render their first ``frames`` frames and encode them.
 
-    Gives latents (B, C, K, h, w), tokens (B, L) and the object's outline (B, 2, K, 32, 32): coverage in
-    the first and the last frame of each latent frame.
+    Gives latents (B, C + LAYOUT, K, h, w), tokens (B, L) and the object's outline (B, 2, K, 32, 32):
+    coverage in the first and the last frame of each latent frame. The last channels are the layout in
+    those two frames.
     """
     films = [draw_film(rng) for _ in range(count)]
     pictures, covers = zip(*(render(film, side=SIDE, count=frames) for film in films), strict=True)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         latents = model.encode(to_tensor(np.stack(pictures))).float()
     outline = np.stack(covers).reshape(count, frames, 32, SIDE // 32, 32, SIDE // 32).mean((3, 5))
-    ends = outline[:, [0, *range(1, frames, TIME)]], outline[:, [0, *range(TIME, frames, TIME)]]
-    rows = np.array([tokens(film) for film in films])
-    return latents.to(torch.float16).numpy(), rows, np.stack(ends, 1).round().astype(np.uint8)
+    firsts, lasts = [0, *range(1, frames, TIME)], [0, *range(TIME, frames, TIME)]
+    where = np.stack([layout(film, SIDE // SPACE, count=frames) for film in films]).transpose(0, 2, 1, 3, 4)
+    whole = np.concatenate([latents.numpy(), where[:, :, firsts], where[:, :, lasts]], 1)
+    outlines = np.stack([outline[:, firsts], outline[:, lasts]], 1).round().astype(np.uint8)
+    return whole.astype(np.float16), np.array([tokens(film) for film in films]), outlines
 
 
 class Pool:
@@ -110,8 +115,11 @@ def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> 
 
 
 def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
-    """(B, 1, K, h, w): 1 on the latent frames that are given; most rows are given none."""
-    mask = torch.zeros_like(latents[:, :1])
+    """(B, C, K, h, w): 1 on the latent frames that are given; many rows are given none.
+
+    A film that goes on knows its layout too; an image or a video prompt shows only how things look.
+    """
+    mask = torch.zeros_like(latents)
     if latents.shape[2] == 1:
         return mask  # a still given whole would teach nothing
     for row, chance in enumerate(torch.rand(len(latents), generator=generator).tolist()):
@@ -119,6 +127,8 @@ def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -
             mask[row, :, :1] = 1
         elif chance < config.known_one + config.known_more:
             mask[row, :, : 2 + row % 2] = 1
+    blind = torch.rand(len(latents), generator=generator) < config.layout_unknown
+    mask[blind, -LAYOUT:] = 0
     return mask
 
 
@@ -148,7 +158,7 @@ def flow_loss(
         words = text_encoder(drop_words(rows, config, generator))
         flow = transformer(noisy, sigma * 1000, *words, clean, mask, seen=seen)
     error = (flow.float() - (noise - clean)).square() * (1 - mask)
-    loss = error.sum() / ((1 - mask).sum() * clean.shape[1])
+    loss = error.sum() / (1 - mask).sum()
     told, truth = seen[0].float(), teacher(rows, outlines)
     outline = F.binary_cross_entropy_with_logits(told[..., :MASK], truth[..., :MASK])
     kind = F.binary_cross_entropy_with_logits(told[..., MASK:], truth[..., MASK:])
@@ -161,10 +171,11 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     cv2.setNumThreads(1)
     run = Run(out, config)
     autoencoder = VideoAutoencoder.from_pretrained(config.autoencoder).eval()
-    channels = autoencoder.config.channels
+    channels = autoencoder.config.channels + LAYOUT
     transformer = SpacetimeTransformer(
-        channels, config.width, config.depth, config.heads, config.patch, text_width=config.width, align=ALIGN
-    )
+        channels, config.width, config.depth, config.heads, config.patch, layout=LAYOUT,
+        text_width=config.width, align=ALIGN,
+    )  # fmt: skip
     text_encoder = ConceptEncoder(config.width)
     both = nn.ModuleList([transformer, text_encoder])
     average = copy.deepcopy(both).requires_grad_(False)
@@ -274,7 +285,8 @@ def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: Base
         ]
     )
     grid = SIDE // SPACE
-    shape = (config.sample_rows, autoencoder.config.channels, latent_frames(FRAMES), grid, grid)
+    looks = autoencoder.config.channels
+    shape = (config.sample_rows, looks + LAYOUT, latent_frames(FRAMES), grid, grid)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     scheduler = euler_scheduler(shift=3.0)
     options: dict[str, Any] = {"steps": 12, "guidance": 2.5}
@@ -282,5 +294,5 @@ def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: Base
     known, mask = torch.zeros_like(noise), torch.zeros_like(noise[:, :1])
     known[:, :, :1], mask[:, :, :1] = first, 1
     latents = solve(average[0], average[1], scheduler, rows, noise, known=known, mask=mask, **options)
-    films = [to_film(autoencoder.decode(x[None])[0]) for x in latents]
+    films = [to_film(autoencoder.decode(x[None, :looks])[0]) for x in latents]
     run.sheet(name, films, columns=5, side=128)

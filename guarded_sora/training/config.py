@@ -69,6 +69,8 @@ class BaseConfig:
     still_reuse: int = 5
     known_one: float = 0.6
     """Film rows whose first latent frame is given: how films and image prompts are continued."""
+    layout_unknown: float = 0.4
+    """Rows whose given frames come without their layout, as image and video prompts do."""
     known_more: float = 0.10
     """Rows whose first two or three latent frames are given (video prompts, long films)."""
     time_mean: float = 0.9

@@ -251,6 +251,23 @@ def pose(film: Film, frame: int, frames: int = FRAMES) -> tuple[float, float, fl
     return a, b, c, d
 
 
+def layout(film: Film, grid: int, *, frames: int = FRAMES, count: int | None = None) -> NDArray[np.float32]:
+    """Where each place of a ``grid`` x ``grid`` raster lies on the object: float32 (T, 2, grid, grid).
+
+    (u, v) are coordinates of the drawing, zero at its middle and 1 one drawing's side away, turned and
+    sized as the object is: the inverse of the map that ``render`` draws it with.
+    """
+    count = frames if count is None else count
+    centres = (np.arange(grid, dtype=np.float32) + 0.5) / grid
+    out = np.empty((count, 2, grid, grid), np.float32)
+    for k in range(count):
+        x, y, size, angle = pose(film, k, frames)
+        cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        dx, dy = (centres - x)[None, :] / size, (centres - y)[:, None] / size
+        out[k, 0], out[k, 1] = cos * dx - sin * dy, sin * dx + cos * dy
+    return out
+
+
 def render(
     film: Film, *, side: int = SIDE, frames: int = FRAMES, first: int = 0, count: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

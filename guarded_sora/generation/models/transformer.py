@@ -5,7 +5,9 @@ rotary positions are (frame, row, column) in tokens, text stands at the origin. 
 several clips share a row and see only themselves, so clips of different lengths and sizes can be
 packed. Image and video prompts enter as known latents with a mask (masked-latent conditioning); one
 forward serves all kinds of prompt. A stage of the cascade is the same network with a ``guide``: the
-latents of the smaller or slower film, enlarged.
+latents of the smaller or slower film, enlarged. Some channels may say where things are rather than
+how they look (``layout``), made together with the rest: appearance is then painted where the layout,
+which every token tells a little of, already stands.
 
 The network predicts the flow v = noise - clean at time t = 1000 sigma, where
 x_t = (1 - sigma) * clean + sigma * noise: diffusers' FlowMatchEuler convention, so that any of its
@@ -13,7 +15,8 @@ flow schedulers drives it.
 
 Sources: DiT (Peebles & Xie 2023, adaLN-zero), rectified flow (Liu et al. 2022), query-key norm
 (Henry et al. 2020), rotary positions (Su et al. 2021), packing (NaViT, Dehghani et al. 2023), features
-held to a teacher in training (REPA, Yu et al. 2024; our teacher is the renderer itself).
+held to a teacher in training (REPA, Yu et al. 2024; our teacher is the renderer itself), appearance
+and motion made jointly (VideoJAM, Chefer et al. 2025; our second signal is layout).
 
 Legend: B rows, N tokens, D features, C latent channels, K latent frames, h, w latent sides.
 """
@@ -139,12 +142,16 @@ class SpacetimeTransformer(ModelMixin):
         heads: int = 6,
         patch: int = 2,
         guide: bool = False,
+        layout: int = 0,
         text_width: int = 192,
         align: int = 0,
     ) -> None:
-        """``align`` numbers a token are told from the middle of the network in training, see ``look``."""
+        """``layout``: the last so many of ``channels`` say where things are, and are known apart.
+
+        ``align`` numbers a token are told from the middle of the network in training, see ``look``.
+        """
         super().__init__()
-        inputs = 2 * channels + 1 + guide * (channels + 1)
+        inputs = 2 * channels + 1 + (layout > 0) + guide * (channels + 1)
         self.enter = nn.Linear(inputs * patch * patch, width)
         self.enter_text = nn.Linear(text_width, width)
         self.enter_pooled = nn.Linear(text_width, width)
@@ -209,13 +216,14 @@ class SpacetimeTransformer(ModelMixin):
         """Flow of noisy ``latents`` (B, C, K, h, w) at ``timestep`` (B,) in [0, 1000].
 
         ``text`` (B, Nt, D) and ``pooled`` (B, D) come from the text encoder; ``known`` (B, C, K, h,
-        w) holds clean latents where ``mask`` (B, 1, K, h, w) is 1 and zeros elsewhere; ``guide``
+        w) holds clean latents where ``mask`` (B, 1 or C, K, h, w) is 1; ``guide``
         (B, C + 1, K, h, w) belongs to a stage of the cascade: latents and, last, the level of the noise
         on them. h and w are multiples of the patch.
         """
         patch = self.config.patch
         frames, height, width = latents.shape[2:]
-        parts = [latents, known * mask, mask] + ([] if guide is None else [guide])
+        told = [mask[:, :1], mask[:, -1:]] if self.config.layout else [mask[:, :1]]
+        parts = [latents, known * mask, *told] + ([] if guide is None else [guide])
         video = to_patches(torch.cat(parts, 1), patch)
         place = positions(frames, height // patch, width // patch, text.shape[1], latents.device)
         condition = (self.embed_time(timestep) + self.enter_pooled(pooled))[:, None]

@@ -25,7 +25,7 @@ from guarded_sora.generation.models.transformer import (
 )
 from guarded_sora.generation.pipeline import passes
 from guarded_sora.generation.vocabulary import MAX_TOKENS, read_prompt
-from tests.guarded_sora.generation.tiny import tiny_pipeline
+from tests.guarded_sora.generation.tiny import tiny_pipeline, tiny_transformer
 
 
 def film(frames: int, seed: int = 0) -> torch.Tensor:
@@ -108,7 +108,7 @@ def test_lengths_other_than_one_and_fours_are_refused(autoencoder: VideoAutoenco
 @torch.no_grad()
 def test_packed_rows_equal_single_ones() -> None:
     torch.manual_seed(0)
-    model = tiny_pipeline().transformer
+    model = tiny_transformer(2)
     clips = []
     for count, frames in ((1, 1), (2, 2), (3, 3)):
         video = torch.randn(1, frames * 16, 36)
@@ -162,7 +162,7 @@ def test_padding_does_not_change_what_a_prompt_means() -> None:
 @torch.no_grad()
 def test_known_latents_come_out_as_they_went_in() -> None:
     pipeline = tiny_pipeline()
-    noise = torch.randn(1, 4, 5, 16, 16, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(1, 6, 5, 16, 16, generator=torch.Generator().manual_seed(1))
     known, mask = torch.full_like(noise, 0.5), torch.zeros_like(noise[:, :1])
     mask[:, :, 1:3] = 1
     made = solve(

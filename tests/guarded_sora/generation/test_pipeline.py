@@ -233,7 +233,7 @@ def test_saved_pipeline_loads_and_makes_the_same(pipeline: GuardedSoraPipeline, 
         {"output_type": "gif"},
         {"refine_steps": 0},
         {"frame_rate": 25},
-        {"latents": torch.zeros(1, 4, 1, 8, 8)},
+        {"latents": torch.zeros(1, 4, 1, 16, 16)},
         {"image": np.zeros((8, 8, 3), np.uint8), "video": np.zeros((1, 8, 8, 3), np.uint8)},
     ],
 )

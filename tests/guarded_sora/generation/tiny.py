@@ -11,9 +11,16 @@ from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
 
-def tiny_transformer(patch: int, *, guide: bool = False) -> SpacetimeTransformer:
+def tiny_transformer(patch: int, *, guide: bool = False, layout: int = 0) -> SpacetimeTransformer:
     transformer = SpacetimeTransformer(
-        channels=4, width=32, depth=2, heads=2, patch=patch, guide=guide, text_width=32
+        channels=4 + layout,
+        width=32,
+        depth=2,
+        heads=2,
+        patch=patch,
+        guide=guide,
+        layout=layout,
+        text_width=32,
     )
     for parameter in transformer.parameters():  # a fresh transformer is zero at its end by design
         if parameter.abs().sum() == 0:
@@ -29,7 +36,7 @@ def tiny_pipeline(seed: int = 0) -> GuardedSoraPipeline:
     pipeline = GuardedSoraPipeline(
         autoencoder=autoencoder,
         text_encoder=ConceptEncoder(width=32).eval(),
-        transformer=tiny_transformer(2),
+        transformer=tiny_transformer(2, layout=2),
         temporal=tiny_transformer(2, guide=True),
         spatial=tiny_transformer(4, guide=True),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=2.0),

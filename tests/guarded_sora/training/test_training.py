@@ -16,7 +16,7 @@ from guarded_sora.generation.backends.builtin import BuiltinBackend
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training import train
 from guarded_sora.training.autoencoder import draw_drawn
-from guarded_sora.training.base import ALIGN, MASK, Pool, draw_mask, drop_words, teacher
+from guarded_sora.training.base import ALIGN, LAYOUT, MASK, Pool, draw_mask, drop_words, teacher
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.natural import PHOTOGRAPHS, camera_film, photographs
 from guarded_sora.training.optimiser import MuonAdam, orthogonalise
@@ -163,8 +163,12 @@ def test_words_are_dropped_but_the_object_stays_unless_all_go() -> None:
 
 def test_masks_give_beginnings_only_and_never_a_whole_still() -> None:
     config = BaseConfig(known_one=0.4, known_more=0.4)
-    mask = draw_mask(torch.zeros(200, 4, 5, 2, 2), config, torch.Generator().manual_seed(0))
+    mask = draw_mask(torch.zeros(200, 4 + LAYOUT, 5, 2, 2), config, torch.Generator().manual_seed(0))
+    assert torch.equal(mask[:, :1].expand(-1, 4, -1, -1, -1), mask[:, :4])
     given = mask[:, 0, :, 0, 0].sum(1).int().tolist()
+    placed = mask[:, -1, :, 0, 0].sum(1).int().tolist()
+    assert all(p in (0, g) for p, g in zip(placed, given, strict=True))
+    assert 0 < sum(p == 0 < g for p, g in zip(placed, given, strict=True)) < sum(g > 0 for g in given)
     assert set(given) == {0, 1, 2, 3}
     assert all((row[:-1] >= row[1:]).all() for row in mask[:, 0, :, 0, 0])
     assert draw_mask(torch.zeros(9, 4, 1, 2, 2), config, torch.Generator().manual_seed(0)).sum() == 0

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, OBJECTS, TINTABLE
 from guarded_sora.training.judge import judge
 from guarded_sora.training.sprites import CELL, PALETTE, sprite
-from guarded_sora.training.world import background, caption, combinations, draw_film, held_out, pose, render
+from guarded_sora.training.world import (
+    background,
+    caption,
+    combinations,
+    draw_film,
+    held_out,
+    layout,
+    pose,
+    render,
+)
 
 
 def test_pictures_have_the_asked_for_shape_and_the_object_covers_a_part() -> None:
@@ -100,3 +110,16 @@ def test_the_judge_bears_films_of_nothing(value: int) -> None:
 
 def test_natural_objects_take_no_colour_in_the_world() -> None:
     assert all((colour is None) == (name in NATURAL) for name, colour, _, _ in combinations(held=False))
+
+
+@pytest.mark.parametrize("motion", ["spin", "grow", "left", "fall"])
+def test_the_layout_finds_the_drawing_again(motion: str) -> None:
+    """Looking the drawing up at the told coordinates gives the outline that was rendered."""
+    film = draw_film(np.random.default_rng(3), ("star", "red", "night", motion))
+    _, cover = render(film, side=64)
+    where = layout(film, 64)
+    drawing = cv2.resize(sprite("star", "red")[..., 3], (64, 64), interpolation=cv2.INTER_AREA)
+    for k in (0, 8, 16):
+        u, v = ((axis + 0.5) * 64 - 0.5 for axis in where[k])
+        outline = cv2.remap(drawing, u, v, cv2.INTER_LINEAR)
+        assert np.abs(outline - cover[k] / 255).mean() < 0.01
