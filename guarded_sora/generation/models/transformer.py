@@ -1,13 +1,13 @@
 """A spacetime diffusion transformer over rows of text and video tokens.
 
 One token is a patch of ``patch`` x ``patch`` latents of one latent frame. A row is [text; video];
-rotary positions are (frame, row, column) in tokens, text stands at the origin. With ``segments``
-several clips share a row and see only themselves, so clips of different lengths and sizes can be
-packed. Image and video prompts enter as known latents with a mask (masked-latent conditioning); one
-forward serves all kinds of prompt. A stage of the cascade is the same network with a ``guide``: the
-latents of the smaller or slower film, enlarged. Some channels may say where things are rather than
-how they look (``layout``), made together with the rest: appearance is then painted where the layout,
-which every token tells a little of, already stands.
+rotary positions are (frame, row, column) in tokens, text stands at the origin. Several clips may
+share a row and see only themselves (``packed``), whatever their lengths and sizes. Image and video
+prompts enter as known latents with a mask (masked-latent conditioning); one forward serves all kinds
+of prompt. A stage of the cascade is the same network with a ``guide``: the latents of the smaller or
+slower film, enlarged. Some channels may say where things are rather than how they look (``layout``),
+made together with the rest: appearance is then painted where the layout, which every token tells a
+little of, already stands.
 
 The network predicts the flow v = noise - clean at time t = 1000 sigma, where
 x_t = (1 - sigma) * clean + sigma * noise: diffusers' FlowMatchEuler convention, so that any of its
@@ -24,12 +24,15 @@ Legend: B rows, N tokens, D features, C latent channels, K latent frames, h, w l
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guarded_sora.generation.models.base import ModelMixin, keep_config, split
+from guarded_sora.generation.models.packing import Segments, attend, packed_attention
 
 
 def positions(frames: int, height: int, width: int, text: int, device: torch.device | None = None) -> Tensor:
@@ -83,17 +86,26 @@ class QueryKeyNorm(nn.Module):
         return normed
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of (B, heads, N, size) under a boolean mask, or none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedClip:
+    """One clip of a packed row; what ``SpacetimeTransformer.forward`` takes, without the batch axis.
 
-    On a CPU and without a mask two plain matrix products are nearly twice as fast forth and back as
-    the fused kernel at a few hundred tokens.
+    latents, known (C, K, h, w), mask (1 or C, K, h, w), timestep () in [0, 1000], text (Nt, D), pooled
+    (D,), guide (C + 1, K, h, w) or None. K, h and w differ from clip to clip.
     """
-    if mask is not None or q.device.type != "cpu" or q.shape[-2] > 1024:
-        fused: Tensor = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return fused
-    plain: Tensor = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
-    return plain
+
+    latents: Tensor
+    timestep: Tensor
+    text: Tensor
+    pooled: Tensor
+    known: Tensor
+    mask: Tensor
+    guide: Tensor | None = None
+
+
+def spread(x: Tensor, segments: Segments | None) -> Tensor:
+    """(1, S, D) of S clips -> (1, N, D) of their tokens; anything else stays as it is."""
+    return x if segments is None else x[:, segments.owners(x.device)]
 
 
 class Block(nn.Module):
@@ -112,16 +124,18 @@ class Block(nn.Module):
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
 
-    def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, N, D); condition (B, 1 or N, D), already through SiLU; mask (B, 1, N, N) or None."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulate(condition).chunk(6, -1)
+    def forward(
+        self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor, segments: Segments | None = None
+    ) -> Tensor:
+        """x (B, N, D); condition (B, 1, D), or (1, S, D) for a row of S packed clips; through SiLU."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = spread(self.modulate(condition), segments).chunk(6, -1)
         size = x.shape[-1]
         y = F.layer_norm(x, (size,)) * (1 + scale1) + shift1
         q, k, v = split(self.qkv(y), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         cos, sin = cos.to(v.dtype), sin.to(v.dtype)
         q, k = turn(self.norm_q(q), cos, sin), turn(self.norm_k(k), cos, sin)
-        y = attend(q, k, v, mask).transpose(1, 2).flatten(2)
-        x = x + gate1 * self.out(y)
+        y = attend(q, k, v) if segments is None else packed_attention(q, k, v, segments)
+        x = x + gate1 * self.out(y.transpose(1, 2).flatten(2))
         y = F.layer_norm(x, (size,)) * (1 + scale2) + shift2
         a, b = self.rise(y).chunk(2, -1)
         change: Tensor = gate2 * self.fall(F.silu(a) * b)
@@ -172,34 +186,36 @@ class SpacetimeTransformer(ModelMixin):
         embedded: Tensor = self.time(torch.cat([angle.cos(), angle.sin()], -1).to(self.enter.weight.dtype))
         return embedded
 
-    def rows(
+    def tokens(self, clip: PackedClip) -> Tensor:
+        """The clips' patches with everything told of each, (B, Nv, inputs); here all with a batch axis."""
+        told = [clip.mask[:, :1], clip.mask[:, -1:]] if self.config.layout else [clip.mask[:, :1]]
+        parts = [clip.latents, clip.known * clip.mask, *told]
+        return to_patches(
+            torch.cat(parts if clip.guide is None else [*parts, clip.guide], 1), self.config.patch
+        )
+
+    def row(
         self,
-        video: Tensor,
-        text: Tensor,
+        x: Tensor,
         condition: Tensor,
         place: Tensor,
-        segments: Tensor | None = None,
+        segments: Segments | None = None,
         *,
         seen: list[Tensor] | None = None,
     ) -> Tensor:
-        """The network on rows of tokens.
+        """The network on entered tokens x (B, N, D); returns the same shape, ready to leave.
 
-        video (B, Nv, inputs), text (B, Nt, text width), condition (B, 1 or N, D), place (N, 3), segments
-        (B, N) integer clip numbers for packed rows or None; returns flow (B, Nv, C * patch * patch). A
-        list ``seen`` receives what ``look`` tells of each video token, (B, Nv, align).
+        condition (B, 1, D), or (1, S, D) for a row of S packed clips; place (N, 3). A list ``seen``
+        receives what ``look`` tells of each token, (B, N, align).
         """
-        x = torch.cat([self.enter_text(text) + self.kind[0], self.enter(video) + self.kind[1]], 1)
         cos, sin = rotary(place, x.shape[-1] // self.config.heads)
-        mask = None if segments is None else (segments[:, None, :, None] == segments[:, None, None, :])
         condition = F.silu(condition)
         for index, block in enumerate(self.blocks):
-            x = block(x, condition, cos, sin, mask)
+            x = block(x, condition, cos, sin, segments)
             if seen is not None and self.look is not None and index == len(self.blocks) // 2:
-                seen.append(self.look(x[:, text.shape[1] :]))
-        shift, scale = self.modulate(condition).chunk(2, -1)
-        x = F.layer_norm(x, (x.shape[-1],)) * (1 + scale) + shift
-        flow: Tensor = self.leave(x[:, text.shape[1] :])
-        return flow
+                seen.append(self.look(x))
+        shift, scale = spread(self.modulate(condition), segments).chunk(2, -1)
+        return F.layer_norm(x, (x.shape[-1],)) * (1 + scale) + shift
 
     def forward(
         self,
@@ -218,14 +234,44 @@ class SpacetimeTransformer(ModelMixin):
         ``text`` (B, Nt, D) and ``pooled`` (B, D) come from the text encoder; ``known`` (B, C, K, h,
         w) holds clean latents where ``mask`` (B, 1 or C, K, h, w) is 1; ``guide``
         (B, C + 1, K, h, w) belongs to a stage of the cascade: latents and, last, the level of the noise
-        on them. h and w are multiples of the patch.
+        on them. h and w are multiples of the patch. A list ``seen`` receives what ``look`` tells of each
+        video token, (B, Nv, align).
         """
-        patch = self.config.patch
+        clip = PackedClip(
+            latents=latents, timestep=timestep, text=text, pooled=pooled, known=known, mask=mask, guide=guide
+        )
+        patch, words = self.config.patch, text.shape[1]
         frames, height, width = latents.shape[2:]
-        told = [mask[:, :1], mask[:, -1:]] if self.config.layout else [mask[:, :1]]
-        parts = [latents, known * mask, *told] + ([] if guide is None else [guide])
-        video = to_patches(torch.cat(parts, 1), patch)
-        place = positions(frames, height // patch, width // patch, text.shape[1], latents.device)
+        place = positions(frames, height // patch, width // patch, words, latents.device)
         condition = (self.embed_time(timestep) + self.enter_pooled(pooled))[:, None]
-        flow = self.rows(video, text, condition, place, seen=seen)
-        return from_patches(flow, patch, frames, height, width)
+        x = torch.cat([self.enter_text(text) + self.kind[0], self.enter(self.tokens(clip)) + self.kind[1]], 1)
+        told: list[Tensor] | None = None if seen is None else []
+        x = self.row(x, condition, place, seen=told)
+        if seen is not None and told:
+            seen.append(told[0][:, words:])
+        return from_patches(self.leave(x[:, words:]), patch, frames, height, width)
+
+    def packed(self, clips: Sequence[PackedClip]) -> list[Tensor]:
+        """Flows (C, K, h, w) of ``clips``, which share one row and do not see each other."""
+        patch, entered, places, lengths = self.config.patch, [], [], []
+        for clip in clips:
+            one = PackedClip(**{
+                f.name: None if (x := getattr(clip, f.name)) is None else x[None] for f in fields(clip)
+            })  # fmt: skip
+            video = self.enter(self.tokens(one)) + self.kind[1]
+            text = self.enter_text(one.text) + self.kind[0]
+            entered.append(torch.cat([text, video], 1))
+            frames, height, width = clip.latents.shape[1:]
+            place = positions(frames, height // patch, width // patch, text.shape[1], video.device)
+            places.append(place)
+            lengths.append(len(place))
+        times = torch.stack([clip.timestep for clip in clips])
+        pooled = torch.stack([clip.pooled for clip in clips])
+        condition = (self.embed_time(times) + self.enter_pooled(pooled))[None]
+        row = self.row(torch.cat(entered, 1), condition, torch.cat(places), Segments(tuple(lengths)))
+        flows = []
+        for clip, part in zip(clips, row.split(lengths, 1), strict=True):
+            frames, height, width = clip.latents.shape[1:]
+            flow = self.leave(part[:, clip.text.shape[0] :])
+            flows.append(from_patches(flow, patch, frames, height, width)[0])
+        return flows

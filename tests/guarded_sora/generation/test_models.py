@@ -18,14 +18,12 @@ from guarded_sora.generation.models.autoencoder import (
 from guarded_sora.generation.models.text import ConceptEncoder, empty_tokens
 from guarded_sora.generation.models.transformer import (
     SpacetimeTransformer,
-    attend,
     from_patches,
-    positions,
     to_patches,
 )
 from guarded_sora.generation.pipeline import passes
 from guarded_sora.generation.vocabulary import MAX_TOKENS, read_prompt
-from tests.guarded_sora.generation.tiny import tiny_pipeline, tiny_transformer
+from tests.guarded_sora.generation.tiny import tiny_pipeline
 
 
 def film(frames: int, seed: int = 0) -> torch.Tensor:
@@ -106,33 +104,6 @@ def test_lengths_other_than_one_and_fours_are_refused(autoencoder: VideoAutoenco
 
 
 @torch.no_grad()
-def test_packed_rows_equal_single_ones() -> None:
-    torch.manual_seed(0)
-    model = tiny_transformer(2)
-    clips = []
-    for count, frames in ((1, 1), (2, 2), (3, 3)):
-        video = torch.randn(1, frames * 16, 36)
-        text, condition = torch.randn(1, 6, 32), torch.randn(1, 1, 32)
-        clips.append((video, text, condition, positions(frames, 4, 4, 6), count))
-    single = [model.rows(v, t, c, p) for v, t, c, p, _ in clips]
-    packed = model.rows(
-        torch.cat([v for v, *_ in clips], 1),
-        torch.cat([t for _, t, *_ in clips], 1),
-        torch.cat([c.expand(-1, 6, -1) for _, _, c, *_ in clips]
-                  + [c.expand(-1, v.shape[1], -1) for v, _, c, *_ in clips], 1),
-        torch.cat([p[:6] for *_, p, _ in clips] + [p[6:] for *_, p, _ in clips]),
-        torch.cat([torch.full((1, 6), n) for *_, n in clips]
-                  + [torch.full((1, v.shape[1]), n) for v, *_, n in clips], 1),
-    )  # fmt: skip
-    assert torch.allclose(packed, torch.cat(single, 1), atol=1e-5)
-    leaky = model.rows(
-        torch.cat([v for v, *_ in clips], 1), torch.cat([t for _, t, *_ in clips], 1), clips[0][2],
-        torch.cat([p[:6] for *_, p, _ in clips] + [p[6:] for *_, p, _ in clips]),
-    )  # fmt: skip
-    assert not torch.allclose(leaky, packed, atol=1e-3)
-
-
-@torch.no_grad()
 def test_patches_go_there_and_back() -> None:
     latents = torch.randn(2, 4, 3, 8, 12)
     rows = to_patches(latents, 2)
@@ -140,12 +111,6 @@ def test_patches_go_there_and_back() -> None:
     assert torch.equal(from_patches(rows, 2, 3, 8, 12), latents)
     # The first token is the first frame's first corner.
     assert torch.equal(rows[0, 0].sort().values, latents[0, :, 0, :2, :2].flatten().sort().values)
-
-
-def test_both_kernels_of_attention_agree() -> None:
-    q, k, v = torch.randn(3, 2, 4, 50, 16, generator=torch.Generator().manual_seed(0))
-    everything = torch.ones(2, 1, 50, 50, dtype=torch.bool)
-    assert torch.allclose(attend(q, k, v, None), attend(q, k, v, everything), atol=1e-5)
 
 
 def test_padding_does_not_change_what_a_prompt_means() -> None:
