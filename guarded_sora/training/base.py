@@ -36,6 +36,8 @@ ADAM = ("table", "enter", "leave", "look", "modulate", "time", "kind")
 """Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
 LAYOUT = 4
 """Channels that say where the object is: two coordinates in the first and in the last of four frames."""
+PLACED = 4.0
+"""Scale of the layout: it stands out of the noise before appearance does, so the place is settled first."""
 MASK = 2 * 16
 """Numbers of a token's share of the object's outline: 4x4 cells of its first and of its last frame."""
 ALIGN = MASK + len(OBJECTS)
@@ -57,7 +59,7 @@ def encode_films(
     outline = np.stack(covers).reshape(count, frames, 32, SIDE // 32, 32, SIDE // 32).mean((3, 5))
     firsts, lasts = [0, *range(1, frames, TIME)], [0, *range(TIME, frames, TIME)]
     where = np.stack([layout(film, SIDE // SPACE, count=frames) for film in films]).transpose(0, 2, 1, 3, 4)
-    whole = np.concatenate([latents.numpy(), where[:, :, firsts], where[:, :, lasts]], 1)
+    whole = np.concatenate([latents.numpy(), PLACED * where[:, :, firsts], PLACED * where[:, :, lasts]], 1)
     outlines = np.stack([outline[:, firsts], outline[:, lasts]], 1).round().astype(np.uint8)
     return whole.astype(np.float16), np.array([tokens(film) for film in films]), outlines
 
@@ -158,6 +160,7 @@ def flow_loss(
         words = text_encoder(drop_words(rows, config, generator))
         flow = transformer(noisy, sigma * 1000, *words, clean, mask, seen=seen)
     error = (flow.float() - (noise - clean)).square() * (1 - mask)
+    error[:, -LAYOUT:] /= PLACED
     loss = error.sum() / (1 - mask).sum()
     told, truth = seen[0].float(), teacher(rows, outlines)
     outline = F.binary_cross_entropy_with_logits(told[..., :MASK], truth[..., :MASK])

@@ -1,0 +1,127 @@
+"""Prompt expansion: saying in full what a short prompt leaves open, before a film is made of it.
+
+Two expanders share one protocol: a deterministic grammar that completes a prompt to the built-in
+generator's own captions, and any causal language model in a local folder. What an expander says is
+text like any other: the guard checks it as it checks a prompt, and keeps to the user's own words
+where the expansion would be decided more strictly.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from guarded_sora.errors import BackendUnavailable
+from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, SYNONYMS, read_prompt
+
+LONGEST = 600
+"""Characters of an expansion; what a model says beyond is cut at a word."""
+
+
+@runtime_checkable
+class PromptExpander(Protocol):
+    """What others may implement. ``expand`` returns the prompt itself where it has nothing to add."""
+
+    @property
+    def name(self) -> str: ...
+
+    def expand(self, prompt: str, *, seed: int) -> str: ...
+
+
+class GrammarExpander:
+    """Completes a prompt to a caption of the built-in generator's world; the seed draws what is open."""
+
+    name = "grammar"
+
+    def expand(self, prompt: str, *, seed: int) -> str:
+        """For example "a balloon" becomes "a green balloon rising against the sunset sky".
+
+        A prompt that names nothing the generator knows, or leaves nothing open, stays as it is.
+        """
+        reading = read_prompt(prompt)
+        thing = reading.named("object")
+        if thing is None:
+            return prompt
+        draw = random.Random(seed)
+        colour = reading.named("colour") or draw.choice(COLOURS)
+        place = reading.named("background") or draw.choice(BACKGROUNDS)
+        motion = reading.named("motion") or draw.choice(MOTIONS)
+        tinted = thing not in NATURAL
+        if (
+            reading.named("background")
+            and reading.named("motion")
+            and (reading.named("colour") or not tinted)
+        ):
+            return prompt
+        noun = SYNONYMS[f"object:{thing}"][0]
+        described = f"{SYNONYMS[f'colour:{colour}'][0]} {noun}" if tinted else noun
+        article = "an" if described[0] in "aeiou" else "a"
+        where = SYNONYMS[f"background:{place}"][0]
+        return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]}, {where} behind it"
+
+
+class ModelExpander:
+    """A causal language model from a local folder; safetensors only, its own code is never run.
+
+    Raises:
+        BackendUnavailable: no such folder, no safetensors, or transformers is not installed.
+    """
+
+    INSTRUCTION = (
+        "Rewrite the description of a short film as one sentence that says what is seen, where, how it moves "
+        "and in what light. Keep every fact.\nDescription: {prompt}\nSentence:"
+    )
+
+    def __init__(self, folder: str | Path, *, tokens: int = 80) -> None:
+        folder = Path(folder).expanduser()
+        if not folder.is_dir() or not any(folder.glob("*.safetensors")):
+            raise BackendUnavailable(
+                "There is no language model of safetensors in that folder; name one, or expand by 'grammar'."
+            )
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError as error:
+            raise BackendUnavailable(
+                "Expanding with a model needs torch and transformers; install guarded-sora[generate]."
+            ) from error
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
+            self._model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, **options
+            ).eval()
+        except Exception as error:
+            raise BackendUnavailable(
+                f"The language model could not be loaded ({type(error).__name__}); check that it is whole."
+            ) from error
+        self._tokens = tokens
+        self.name = f"model:{folder.name}"
+
+    def expand(self, prompt: str, *, seed: int) -> str:
+        """The model's first line, greedily, so that a seed changes nothing; the prompt where it is empty."""
+        import torch
+
+        asked = self._tokenizer(self.INSTRUCTION.format(prompt=prompt[:LONGEST]), return_tensors="pt")
+        with torch.no_grad():
+            out = self._model.generate(
+                **asked, max_new_tokens=self._tokens, do_sample=False,
+                pad_token_id=self._tokenizer.eos_token_id or 0,
+            )  # fmt: skip
+        said = self._tokenizer.decode(out[0, asked["input_ids"].shape[1] :], skip_special_tokens=True)
+        line = said.strip().partition("\n")[0].strip()
+        if len(line) > LONGEST:
+            line = line[:LONGEST].rpartition(" ")[0] or line[:LONGEST]
+        return line or prompt
+
+
+def load_expander(spec: str | Path | PromptExpander) -> PromptExpander:
+    """``"grammar"``, the folder of a language model, or an expander as it is.
+
+    Raises:
+        BackendUnavailable: nothing of that name can be loaded.
+    """
+    if isinstance(spec, str | Path):
+        return GrammarExpander() if str(spec) == "grammar" else ModelExpander(spec)
+    return spec
