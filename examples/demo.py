@@ -1,6 +1,7 @@
 """The whole way of one clip, on real parts: `make demo`.
 
-Generates a film from a prompt, verifies it, verifies a re-encoded copy, and shows a refusal.
+Generates films from words, from a picture and from a film, verifies one, verifies a re-encoded copy of
+it, and shows a refusal.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from guarded_sora import Blocked, GuardedSora, Release, Verdict
+from guarded_sora.contact_sheet import comparison_sheet
 from guarded_sora.media import FrameStream, encode
 
 PROMPT = "a penguin drifting right over a snowy field"
+SPINNING = "a penguin spinning over a snowy field"
+RISING = "a penguin rising over a snowy field"
 UNSAFE = "a photorealistic beheading, blood everywhere"
 FOLDER = Path("demo")
 
@@ -23,20 +29,38 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with GuardedSora.open(home=FOLDER / "home") as sora:
         print(f'1. Generate: "{PROMPT}"')
-        release = sora.generate(PROMPT, seconds=2, seed=7, output=FOLDER / "penguin.mp4")
+        release = sora.generate(PROMPT, seconds=1, seed=7, output=FOLDER / "penguin.mp4")
         show_release(release)
 
-        print("\n2. Verify the film as released")
+        print("\n2. Generate from a picture (the first frame), and go on from the film itself")
+        worker = sora.services.worker
+        picture = FOLDER / "first-frame.png"
+        Image.fromarray(next(iter(FrameStream(release.path, worker))).frames[0]).save(picture)
+        turned = sora.generate(SPINNING, seconds=1, seed=8, image=picture, output=FOLDER / "from-picture.mp4")
+        onward = sora.generate(RISING, seconds=1, seed=9, video=release.path, output=FOLDER / "from-film.mp4")
+        films = {
+            "from words: drifting right": release,
+            "from its first frame: spinning": turned,
+            "from the film: rising": onward,
+        }
+        sheet = comparison_sheet(
+            [(label, FrameStream(film.path, worker)) for label, film in films.items()],
+            FOLDER / "three-films.png",
+            title="Three films of one second",
+        )
+        print(f"   three films   {sheet}")
+
+        print("\n3. Verify the film as released")
         intact = sora.verify(release.path)
         show_verdict(intact)
 
-        print("\n3. Verify a copy that a platform re-encoded: no credentials left, other bytes")
+        print("\n4. Verify a copy that a platform re-encoded: no credentials left, other bytes")
         copy = FOLDER / "penguin-reencoded.mp4"
-        encode(FrameStream(release.path, sora.services.worker), copy, fps=8, crf=28)
+        encode(FrameStream(release.path, worker), copy, fps=16, crf=28)
         altered = sora.verify(copy)
         show_verdict(altered)
 
-        print("\n4. Ask for something the policy refuses")
+        print("\n5. Ask for something the policy refuses")
         refused = False
         try:
             sora.generate(UNSAFE, output=FOLDER / "never.mp4")
@@ -45,7 +69,7 @@ def main() -> int:
             for rule in blocked.decision.decisive:
                 print(f"   blocked by rule {rule.id} ({rule.reason}): {rule.text}")
             print(f"   audit record  {blocked.audit_seq}; no file was written")
-    print(f"\nDone in {time.monotonic() - start:.1f} s. Look at {release.contact_sheet}")
+    print(f"\nDone in {time.monotonic() - start:.1f} s. Look at {sheet}")
     good = intact.verdict == "ours_intact" and altered.verdict == "ours_altered" and refused
     return 0 if good and not (FOLDER / "never.mp4").exists() else 1
 

@@ -43,7 +43,37 @@ def contact_sheet(
     chosen = _evenly(_thinned(frames, max(1, count)), max(1, count))
     if not chosen:
         raise MediaError("There are no frames to show; the contact sheet would be empty.")
-    sheet = _draw(chosen, title, lines, min(max(1, columns), len(chosen)))
+    return _save(_draw(chosen, title, lines, min(max(1, columns), len(chosen))), path)
+
+
+def comparison_sheet(
+    films: Sequence[tuple[str, Iterable[FrameBatch]]], path: Path, *, title: str, columns: int = 5
+) -> Path:
+    """Write several films below each other, ``columns`` evenly spaced frames of each, as a PNG.
+
+    Each film comes with its label, which stands above its row and, like ``title``, may not hold the
+    prompt. Raises MediaError when a film has no frames or ``path`` cannot be written.
+    """
+    rows = []
+    for label, frames in films:
+        chosen = _evenly(_thinned(frames, columns), columns)
+        if not chosen:
+            raise MediaError("A film has no frames to show; leave it out of the sheet.")
+        rows.append(_draw(chosen, label, (), columns))
+    if not rows:
+        raise MediaError("There are no films to show; the sheet would be empty.")
+    head = _MARGIN + round(_TITLE * 1.8)
+    sheet = Image.new("RGB", (max(row.width for row in rows), head + sum(row.height for row in rows)), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, _MARGIN), _plain(title), font=ImageFont.load_default(_TITLE + 4), fill=_INK)
+    for row in rows:
+        sheet.paste(row, (0, head))
+        head += row.height
+    return _save(sheet, path)
+
+
+def _save(sheet: Image.Image, path: Path) -> Path:
+    """Write the picture beside its place, then move it there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         sheet.save(part, format="PNG", optimize=False)

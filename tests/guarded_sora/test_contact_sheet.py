@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guarded_sora.contact_sheet import contact_sheet, time_code
+from guarded_sora.contact_sheet import comparison_sheet, contact_sheet, time_code
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError
 from guarded_sora.media import ClipFrames
@@ -103,3 +103,21 @@ def test_control_characters_do_not_break_the_header(tmp_path: Path) -> None:
 )
 def test_time_codes(seconds: float, text: str) -> None:
     assert time_code(seconds) == text
+
+
+def test_several_films_stand_below_each_other(tmp_path: Path) -> None:
+    films = [(f"film {n}", ClipFrames(ramp(count), 8.0)) for n, count in enumerate((20, 3, 1))]
+    path = comparison_sheet(films, tmp_path / "sheet.png", title="three", columns=4)
+    with Image.open(path) as sheet:
+        tall, wide = sheet.height, sheet.width
+    one = comparison_sheet(films[:1], tmp_path / "one.png", title="three", columns=4)
+    with Image.open(one) as sheet:
+        assert sheet.width == wide and sheet.height < tall / 2
+    assert not [p for p in tmp_path.iterdir() if p.suffix == ".part"]
+
+
+@pytest.mark.parametrize("films", [[], [("empty", iter(()))]])
+def test_a_comparison_of_nothing_is_refused(tmp_path: Path, films: list[object]) -> None:
+    with pytest.raises(MediaError, match="sheet"):
+        comparison_sheet(films, tmp_path / "sheet.png", title="none")
+    assert not list(tmp_path.iterdir())
