@@ -37,7 +37,8 @@ from guarded_sora.audit.entry import prepare
 from guarded_sora.audit.tables import events as events_table
 from guarded_sora.audit.tables import tiles as tiles_table
 from guarded_sora.audit.tiles import TileCache, TileReader
-from guarded_sora.audit.verifier import _climb, check_proof
+from guarded_sora.audit.verifier import check_proof
+from guarded_sora.audit.verifier import climb as _climb
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 BODY_BYTES = 530
