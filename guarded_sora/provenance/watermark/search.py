@@ -18,13 +18,14 @@ from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.bound import LOG10, log_tail_bound
 from guarded_sora.provenance.watermark.contract import Geometry, MarkEvidence, MarkSegment, MarkState
 from guarded_sora.provenance.watermark.decode import (
+    TRACE_LOG10,
     WORDS_LOG2,
     Parts,
     Reading,
     Shift,
     dimensions,
     read_known,
-    read_word,
+    read_words,
     shift_of,
 )
 from guarded_sora.provenance.watermark.geometry import candidates
@@ -44,7 +45,6 @@ from guarded_sora.provenance.watermark.windows import View, apart, schedules, se
 ACCEPT_LOG10 = -9.0
 """A mark is present only at or below this, over everything that was tried."""
 
-_TRACE_LOG10 = -3.0
 _CLEAR_PILOT = 0.62
 _TRACE_PILOT = 0.75
 
@@ -159,7 +159,7 @@ class Reader:
             )
             for item in found:
                 tally.add(item)
-            promising = any(tally.log10_p(item) < _TRACE_LOG10 for item in found)
+            promising = any(tally.log10_p(item) < TRACE_LOG10 for item in found)
             if promising or candidate.peak >= _CLEAR_PILOT:
                 yield View.of(piece, candidate.geometry)
 
@@ -207,13 +207,12 @@ class Reader:
     ) -> Iterator[Found]:
         for shift in shifts:
             dims = dimensions(parts, pilots, shift)
-            for key in keys:
+            tally.hypotheses += len(keys) * DATA_CLASSES
+            for reading in read_words(dims, keys, shift, tally.hypotheses):
+                yield Found(reading=reading, geometry=geometry, words_log2=WORDS_LOG2, span=span)
+            for key in keys if hint else ():
                 for start in range(DATA_CLASSES):
                     classes = {part: (start + part) % DATA_CLASSES for part in parts}
-                    tally.hypotheses += 1
-                    reading = read_word(dims, key, classes, shift)
-                    if reading is not None:
-                        yield Found(reading=reading, geometry=geometry, words_log2=WORDS_LOG2, span=span)
                     for payload in hint:
                         if payload.epoch == key.epoch:
                             known = read_known(dims, key, classes, shift, payload)
@@ -249,7 +248,7 @@ class Reader:
         def proves(candidate: int, first: int, last: int) -> bool:
             values, expected = sources[candidate]
             pooled = np.sum([row for row in values[first:last] if row is not None], axis=0)
-            return log_tail_bound(pooled, float(pooled @ expected)) / LOG10 <= _TRACE_LOG10
+            return log_tail_bound(pooled, float(pooled @ expected)) / LOG10 <= TRACE_LOG10
 
         labels = label(np.stack(rows), ids)
         for number, (found, _) in enumerate(chosen.values()):
@@ -289,7 +288,7 @@ class Reader:
                 ]
             )
             return self._result(tally, best, MarkState.PRESENT, segments, "")
-        if best is not None and log10_p <= _TRACE_LOG10:
+        if best is not None and log10_p <= TRACE_LOG10:
             start = tally.segments[0].start
             segment = MarkSegment(start=start, end=end, id=None, state=MarkState.INCONCLUSIVE)
             return self._result(
