@@ -19,7 +19,7 @@ from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, ReviewRequired
 from guarded_sora.layers import Layered, laws_for, plan_for, tags_for
-from guarded_sora.media import FrameStream, encode, sha256_file
+from guarded_sora.media import FrameStream, MediaLimits, encode, sha256_file
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, CheckState, Decision
 from guarded_sora.policies.rewrite import Rewrite
@@ -358,9 +358,11 @@ def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) ->
     return evidence
 
 
-def look_at(path: Path, worker: Worker) -> FrameStream:
+def look_at(path: Path, worker: Worker, limits: MediaLimits | None = None) -> FrameStream:
     """A film as fingerprints see it; one way for all, or the same film would not match itself."""
-    return FrameStream(path, worker, max_short_side=LOOK_SIDE, sample_fps=LOOK_FPS, strict=False)
+    return FrameStream(
+        path, worker, max_short_side=LOOK_SIDE, sample_fps=LOOK_FPS, limits=limits, strict=False
+    )
 
 
 def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:

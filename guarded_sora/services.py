@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from guarded_sora.detectors.errors import DetectorError
 from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
 from guarded_sora.keys import KeyRing, open_keys
+from guarded_sora.media import MediaLimits
 from guarded_sora.plugins import load_plugins
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.errors import PolicyError
@@ -29,13 +30,15 @@ from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.rewrite import Rewrite, rewrite_prompt
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
 from guarded_sora.policies.text.protected import ProtectedNamesCheck
-from guarded_sora.provenance.credentials.signer import FileKeySigner, Signer
+from guarded_sora.provenance.credentials.signer import Signer
+from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
 from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
 from guarded_sora.rollout import Shadow, open_shadow, read_rollout
 from guarded_sora.settings import Settings
+from guarded_sora.signing import open_signer, open_trust, timestamp_policy
 from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
 from guarded_sora.worker import Worker
 
@@ -48,7 +51,8 @@ class Services:
 
     ``backend`` loads the generator on its first call and returns the same one from then on, so
     that verification never pays for it. ``mark_at`` gives the mark at another quality in dB.
-    ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None.
+    ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None. ``limits`` hold for
+    films that are verified.
     """
 
     settings: Settings
@@ -67,10 +71,12 @@ class Services:
     mark: Watermark
     mark_at: Callable[[float], Watermark]
     signer: Signer
+    timestamp: TimestampPolicy
     trust: Trust
     worker: Worker
     backend: Callable[[], VideoBackend]
     rewrite: Callable[[str, Decision], Rewrite | None]
+    limits: MediaLimits = field(default_factory=MediaLimits)
 
     def close(self) -> None:
         """Sign a last checkpoint, stop the worker, let go of the database."""
@@ -106,6 +112,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         pack = load_pack(settings.pack) if settings.pack or not rollout.decides else rollout.decides.load()
         registry_keys = RegistryKeys(keys.commitment_key)
         registry = Registry(engine, registry_keys)
+        signer = open_signer(settings, keys)
         key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
 
         def mark_at(psnr: float) -> Watermark:
@@ -134,8 +141,9 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             ),
             mark=mark_at(settings.mark_psnr),
             mark_at=mark_at,
-            signer=FileKeySigner(chain_pem=keys.chain_pem, key_pem=keys.chain_key_pem),
-            trust=Trust(own_root_pem=keys.root_pem),
+            signer=signer,
+            timestamp=timestamp_policy(settings),
+            trust=open_trust(settings, keys, signer),
             worker=Worker(),
             backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),

@@ -173,7 +173,7 @@ class _Examination:
     def _open(self) -> tuple[FrameStream | None, bool]:
         """The film for the pixel legs, and whether it can be read at all."""
         self.progress.stage("open")
-        stream = look_at(self.path, self.services.worker)
+        stream = look_at(self.path, self.services.worker, self.services.limits)
         try:
             info = stream.info
             first = next(iter(stream), None)
