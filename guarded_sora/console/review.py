@@ -122,7 +122,7 @@ def examine(case_id: str, request: Request, server: Here, person: Deciding) -> R
     if not film.is_file():
         raise Problem(404, "No film is held for this case.", code="not_found")
     with server.checks.turn():
-        verdict = verify(server.services, film, depth="full")
+        verdict = verify(server.examining, film, depth="full")
     return page(request, "examined.html", person=person, token=person.token, verdict=verdict)
 
 
