@@ -10,12 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from guarded_sora.errors import ProvenanceError
-from guarded_sora.provenance.credentials.signer import Algorithm, Signer
+from guarded_sora.provenance.credentials.signer import Algorithm, FileKeySigner, Signer
 
 _T = TypeVar("_T")
 _MAX_ANSWER = 1 << 20
@@ -50,10 +50,11 @@ class TimestampPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _WithoutTimestamp:
-    """The same signer, asking no authority."""
+class _Stamped:
+    """A signer of any class with another authority, or none."""
 
     signer: Signer
+    timestamp_url: str | None
 
     @property
     def algorithm(self) -> Algorithm:
@@ -63,12 +64,21 @@ class _WithoutTimestamp:
     def chain_pem(self) -> bytes:
         return self.signer.chain_pem
 
-    @property
-    def timestamp_url(self) -> None:
-        return None
-
     def sign(self, data: bytes) -> bytes:
         return self.signer.sign(data)
+
+
+def with_timestamp(signer: Signer, url: str | None) -> Signer:
+    """The same signer, asking the authority at ``url``; None asks nobody.
+
+    Raises ``ProvenanceError`` for an address that is none.
+    """
+    if url is not None:
+        _check_address(url)
+    if isinstance(signer, FileKeySigner):  # stays one: the library signs with it natively
+        return replace(signer, timestamp_url=url)
+    inner = signer.signer if isinstance(signer, _Stamped) else signer
+    return _Stamped(signer=inner, timestamp_url=url)
 
 
 def sign_with_timestamp(
@@ -95,7 +105,7 @@ def sign_with_timestamp(
             last = error
     if policy.required:
         raise last
-    return attempt(_WithoutTimestamp(signer=signer)), False
+    return attempt(with_timestamp(signer, None)), False
 
 
 def is_authority_failure(message: str) -> bool:
@@ -103,9 +113,13 @@ def is_authority_failure(message: str) -> bool:
     return "internal error" in message and any(part in message for part in _FAILURES)
 
 
-def _probe(url: str, timeout: float) -> None:
+def _check_address(url: str) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ProvenanceError("The timestamp authority's address must begin with http:// or https://.")
+
+
+def _probe(url: str, timeout: float) -> None:
+    _check_address(url)
     request = urllib.request.Request(  # noqa: S310  the scheme was checked above
         url, data=_PROBE, headers={"Content-Type": "application/timestamp-query"}, method="POST"
     )
