@@ -17,6 +17,7 @@ from guarded_sora.media import ClipFrames, encode, probe
 from guarded_sora.policies.golden import run_golden
 from guarded_sora.provenance.credentials.manifest import Generator, ManifestContent
 from guarded_sora.provenance.credentials.sign import sign
+from guarded_sora.recovery import recover_releases
 from guarded_sora.services import Services
 
 
@@ -33,6 +34,7 @@ def examine(services: Services) -> Iterator[Examined]:
     """Try every part in turn; a part that raises is ``failed`` and does not stop the others."""
     yield _try("keys", lambda: f"issuer {services.keys.issuer}")
     yield _try("log", lambda: f"{services.log.size} entries")
+    yield _try("releases", lambda: _releases(services))
     yield _try("policy pack", lambda: _pack(services))
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         film = Path(folder) / "film.mp4"
@@ -58,6 +60,14 @@ def _try(part: str, attempt: Callable[[], str]) -> Examined:
         return Examined(part=part, state="failed", detail=str(error))
     except Exception as error:
         return Examined(part=part, state="failed", detail=type(error).__name__)
+
+
+def _releases(services: Services) -> str:
+    found = recover_releases(services)
+    if not found:
+        return "none was cut off"
+    out = sum(item.released for item in found)
+    return f"{len(found)} cut off and put right: {out} out, {len(found) - out} waiting again"
 
 
 def _pack(services: Services) -> str:

@@ -109,6 +109,7 @@ def resume(
     *,
     output: Path | None,
     progress: Progress,
+    intent_id: str | None = None,
 ) -> Release:
     """Make the film of a request that a reviewer allowed; the words are checked and recorded again.
 
@@ -117,7 +118,7 @@ def resume(
     target = _targets(output, 1)[0]
     check_writable(target)
     seed = secrets.randbits(31) if request.seed is None else request.seed
-    approved = _approve(services, request, context, progress, [seed], reviewed=True)
+    approved = _approve(services, request, context, progress, [seed], reviewed=True, intent_id=intent_id)
     try:
         return _make(approved.passage, approved, seed, target)
     finally:

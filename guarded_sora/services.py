@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -36,13 +32,13 @@ from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
 from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
+from guarded_sora.recovery import recover_quietly
 from guarded_sora.rollout import Shadow, open_shadow, read_rollout
 from guarded_sora.settings import Settings
 from guarded_sora.signing import open_signer, open_trust, timestamp_policy
-from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
+from guarded_sora.store import ClipStore, GrantBook, PolicyTexts, Registry, RegistryKeys, StayDownBook
+from guarded_sora.work_folders import sweep
 from guarded_sora.worker import Worker
-
-_LEFT_OVER_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +57,8 @@ class Services:
     log: AuditLog
     cases: CaseBook
     store: ClipStore
+    stay_downs: StayDownBook
+    policy_texts: PolicyTexts
     registry_keys: RegistryKeys
     registry: Registry
     grants: GrantBook
@@ -104,7 +102,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         KeyMissing, StoreError, UsageError: each with one sentence on what to do.
     """
     engine = open_engine(settings.home, settings.database_url)
-    _sweep(settings.work)
+    sweep(settings.work)
     try:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
@@ -118,13 +116,15 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         def mark_at(psnr: float) -> Watermark:
             return KeyedTileMark(key, psnr=psnr)
 
-        return Services(
+        services = Services(
             settings=settings,
             keys=keys,
             engine=engine,
             log=log,
             cases=CaseBook(log),
             store=ClipStore(engine, issuer=keys.issuer),
+            stay_downs=StayDownBook(engine),
+            policy_texts=PolicyTexts(engine),
             registry_keys=registry_keys,
             registry=registry,
             grants=GrantBook(engine, registry_keys),
@@ -148,23 +148,15 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
+        services.policy_texts.keep(pack)
+        recover_quietly(services)
+        return services
     except (PolicyError, DetectorError) as error:
         engine.dispose()
         raise UsageError(str(error)) from error
     except BaseException:
         engine.dispose()
         raise
-
-
-def _sweep(work: Path) -> None:
-    """Remove what runs that were killed left behind; younger folders may belong to a run under way."""
-    with suppress(OSError):
-        for folder in work.iterdir():
-            if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
-                if folder.is_dir():
-                    shutil.rmtree(folder, ignore_errors=True)
-                elif not folder.name.startswith("release-"):  # a film under release; its case still needs it
-                    folder.unlink(missing_ok=True)
 
 
 def _load_backend(spec: Any) -> VideoBackend:
