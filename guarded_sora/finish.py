@@ -6,13 +6,13 @@ back from the very file, and the log holds the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
-from guarded_sora import version
 from guarded_sora.consent import ConsentProof, spend_consents
 from guarded_sora.contact_sheet import contact_sheet
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
@@ -26,22 +26,18 @@ from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.manifest import (
     TRAINED_ALGORITHMIC_MEDIA,
-    Check,
     Generator,
     Ingredient,
-    ManifestContent,
-    Policy,
-    SoftBinding,
 )
 from guarded_sora.provenance.credentials.read import Credentials, State
 from guarded_sora.provenance.credentials.sign import Signed
 from guarded_sora.provenance.credentials.sign import sign as sign_file
-from guarded_sora.provenance.credentials.signer import FileKeySigner
+from guarded_sora.provenance.credentials.signer import may_travel
 from guarded_sora.provenance.labels import Kind
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
-from guarded_sora.records import checks_digest
 from guarded_sora.release import Release, place
+from guarded_sora.statement import make_thumbnail, manifest_content
 from guarded_sora.store import ClipState
 from guarded_sora.worker import Worker
 
@@ -54,6 +50,23 @@ LOOK_FPS = 8.0
 
 SIGN = "guarded_sora.provenance.credentials.sign:sign"
 READ = "guarded_sora.provenance.credentials.read:read"
+
+
+class TimeState(StrEnum):
+    """What vouches for the time of a signature. ``UNLISTED``: a timestamp by nobody on our list for time."""
+
+    NONE = "none"
+    TRUSTED = "trusted"
+    UNLISTED = "unlisted"
+    UNAVAILABLE = "unavailable"
+
+
+TIME_WARNINGS = {
+    TimeState.UNLISTED: (
+        "The timestamp is by an authority on no list for time; name its root: GUARDED_SORA_TIMESTAMP_ANCHORS.",
+    ),
+    TimeState.UNAVAILABLE: ("Signed without a timestamp: the authority gave no answer.",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +96,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The signed file in the work folder, read back and found whole."""
+    """The signed file in the work folder, read back and found whole. ``time``: what vouches for its date."""
 
     clip_id: ClipId
     path: Path
@@ -93,6 +106,7 @@ class Finished:
     hashes: tuple[SecondHash, ...]
     seconds: float
     size: tuple[int, int]
+    time: TimeState = TimeState.NONE
 
 
 def finish(passage: Passage, material: Material, decision: Decision) -> Finished:
@@ -125,7 +139,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
                 "The mark could not be read back from the finished film, so nothing was released; "
                 "use a larger or longer film."
             )
-    _confirm_credentials(passage, signed_path, clip_id, signed)
+    read = _confirm_credentials(passage, signed_path, clip_id, signed)
     stream = look_at(signed_path, services.worker)
     hashes: tuple[SecondHash, ...] = passage.stage(
         "fingerprint", fingerprint, stream, deadline=deadlines.mark
@@ -143,6 +157,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
         hashes=hashes,
         seconds=stream.info.duration,
         size=(stream.info.width, stream.info.height),
+        time=_time_state(passage, signed, read),
     )
 
 
@@ -170,7 +185,7 @@ def release(
         audit_seq=seq,
         seed=material.seed,
         in_domain=material.in_domain,
-        warnings=material.warnings,
+        warnings=(*material.warnings, *TIME_WARNINGS.get(finished.time, ())),
         rewrite=material.rewrite,
     )
 
@@ -235,17 +250,13 @@ def outcome_body(finished: Finished, material: Material) -> dict[str, object]:
         "kind": material.kind,
         "seed": material.seed,
         "in_domain": material.in_domain,
+        "time": finished.time.value,
         "backend": {
             "name": material.generator.name,
             "version": material.generator.version,
             "weights_sha256": material.generator.weights_sha256,
         },
     }
-
-
-def soft_binding_value(clip_id: ClipId) -> str:
-    """The text by which other systems look the mark up."""
-    return f"gs1.{clip_id.issuer}{clip_id.id:010x}"
 
 
 def _mark_and_sign(
@@ -280,63 +291,35 @@ def _mark_and_sign(
         deadline=deadlines.mark + deadlines.encode,
     )
     signed_path.unlink(missing_ok=True)
-    content = _manifest(passage, material, decision, clip_id, labels.names, consents)
+    content = manifest_content(
+        passage,
+        material,
+        decision,
+        clip_id,
+        labels=labels.names,
+        consents=consents,
+        thumbnail=passage.stage(
+            "thumbnail", make_thumbnail, look_at(encoded, services.worker), deadline=deadlines.encode
+        ),
+    )
     passage.progress.stage("sign")
-    if isinstance(services.signer, FileKeySigner):
-        # Ingredients are strangers' files, so the library meets them in the killable worker.
-        signed = passage.runner.run_in_worker(
-            "sign",
-            SIGN,
-            encoded,
-            signed_path,
-            content,
-            services.signer,
-            trust=services.trust,
-            deadline=deadlines.sign,
-        )
-    else:
-        signed = passage.stage(
-            "sign",
-            sign_file,
-            encoded,
-            signed_path,
-            content,
-            services.signer,
-            trust=services.trust,
-            deadline=deadlines.sign,
-        )
+    # Ingredients are strangers' files, so the library meets them in the killable worker where it can.
+    run: Callable[..., Signed] = (
+        partial(passage.runner.run_in_worker, "sign", SIGN)
+        if may_travel(services.signer)
+        else partial(passage.runner.run, "sign", sign_file)
+    )
+    signed = run(
+        encoded,
+        signed_path,
+        content,
+        services.signer,
+        trust=services.trust,
+        timestamp=services.timestamp,
+        deadline=deadlines.sign,
+    )
     encoded.unlink(missing_ok=True)
     return signed_path, signed
-
-
-def _manifest(
-    passage: Passage,
-    material: Material,
-    decision: Decision,
-    clip_id: ClipId,
-    labels: tuple[str, ...],
-    consents: tuple[ConsentProof, ...],
-) -> ManifestContent:
-    ran = {(check.name, check.version) for check in passage.runner.checks if check.state is CheckState.RAN}
-    return ManifestContent(
-        clip_id=str(clip_id),
-        title=f"{_file_name(clip_id)}.mp4",
-        generator=material.generator,
-        created=datetime.now(UTC),
-        soft_binding=SoftBinding(value=soft_binding_value(clip_id)),
-        provider=passage.services.settings.organisation,
-        tool_version=version.__version__,
-        source_type=material.source_type,
-        edit=material.edit,
-        prompt_commitment=material.prompt_commitment,
-        policy=Policy(id=decision.pack.id, version=decision.pack.version, digest=decision.pack.digest),
-        intent_event_id=passage.intent_id,
-        checks=tuple(Check(name=name, version=number) for name, number in sorted(ran)),
-        checks_digest=checks_digest(passage.runner.checks),
-        consents=tuple((proof.grant_sha256, proof.token_id) for proof in consents),
-        ingredients=material.ingredients,
-        labels=labels,
-    )
 
 
 def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) -> MarkEvidence:
@@ -373,7 +356,26 @@ def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:
     )
 
 
-def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> None:
+def _time_state(passage: Passage, signed: Signed, read: Credentials) -> TimeState:
+    if passage.services.signer.timestamp_url is None:
+        return TimeState.NONE
+    state = TimeState.UNAVAILABLE
+    if signed.timestamped:
+        state = TimeState.TRUSTED if read.timestamp else TimeState.UNLISTED
+    there = state is not TimeState.UNAVAILABLE
+    passage.runner.record(
+        CheckRun(
+            name="timestamp",
+            version="1",
+            state=CheckState.RAN if there else CheckState.FAILED,
+            result=state.value if there else "",
+            reason="" if there else "the authority gave no answer",
+        )
+    )
+    return state
+
+
+def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> Credentials:
     services = passage.services
     passage.progress.stage("read_credentials")
     read: Credentials = passage.runner.run_in_worker(
@@ -390,6 +392,7 @@ def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: 
             "The credentials read back from the finished film are not the ones that were signed "
             f"(state {read.state.value}), so nothing was released; check the keys with 'guarded-sora doctor'."
         )
+    return read
 
 
 def _file_name(clip_id: ClipId) -> str:

@@ -8,8 +8,13 @@ from guarded_sora.errors import ProvenanceError, UsageError
 from guarded_sora.keys import KeyRing
 from guarded_sora.plugins import load_plugins
 from guarded_sora.provenance.credentials.certificates import load_certificates, to_pem
-from guarded_sora.provenance.credentials.signer import FileKeySigner, RemoteSigner, Signer
-from guarded_sora.provenance.credentials.timestamps import TimestampPolicy, with_timestamp
+from guarded_sora.provenance.credentials.signer import (
+    FileKeySigner,
+    RemoteSigner,
+    Signer,
+    with_timestamp,
+)
+from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust, join_pem
 from guarded_sora.provenance.credentials.trust_store import held_list
 from guarded_sora.settings import Settings

@@ -8,6 +8,9 @@ from guarded_sora.provenance.credentials.states import Credentials, State
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.verdicts import CredentialSign, MarkSign, Signs
 
+# Anybody can name a film of ours as an ingredient; only a signer we trust is believed that it is one.
+_TRUSTED = (State.TRUSTED, State.TRUSTED_WITH_BAD_INGREDIENT)
+
 
 def read_signs(
     readable: bool,
@@ -30,7 +33,7 @@ def read_signs(
         exact_file=exact_file,
         bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
         our_ingredient=credentials is not None
-        and credentials.state in (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
+        and credentials.state in _TRUSTED
         and not credentials.ours
         and any(item.ours and not item.failures for item in credentials.ingredients),
         contradiction=bool(ours_claimed and marked_id and str(marked_id) != ours_claimed),

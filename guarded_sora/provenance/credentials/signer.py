@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -146,6 +146,49 @@ def open_signer(signer: Signer, sign: Callable[[bytes], bytes] | None = None) ->
         raise ProvenanceError(
             "The signing key or its certificate chain was refused; check them with 'guarded-sora keys'."
         ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stamped:
+    """A signer of any class with another timestamp authority, or none."""
+
+    signer: Signer
+    timestamp_url: str | None
+
+    @property
+    def algorithm(self) -> Algorithm:
+        return self.signer.algorithm
+
+    @property
+    def chain_pem(self) -> bytes:
+        return self.signer.chain_pem
+
+    def sign(self, data: bytes) -> bytes:
+        return self.signer.sign(data)
+
+
+def with_timestamp(signer: Signer, url: str | None) -> Signer:
+    """The same signer, asking the authority at ``url``; None asks nobody.
+
+    Raises ``ProvenanceError`` for an address that is none.
+    """
+    if url is not None:
+        check_address(url)
+    if isinstance(signer, FileKeySigner):  # stays one: the library signs with it natively
+        return replace(signer, timestamp_url=url)
+    return _Stamped(signer=signer.signer if isinstance(signer, _Stamped) else signer, timestamp_url=url)
+
+
+def may_travel(signer: Signer) -> bool:
+    """Whether ``signer`` is plain data that a worker process can sign with; a callback is not."""
+    inner = signer.signer if isinstance(signer, _Stamped) else signer
+    return isinstance(inner, FileKeySigner | RemoteSigner)
+
+
+def check_address(url: str) -> None:
+    """Raises ``ProvenanceError`` for an address that no timestamp authority can have."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ProvenanceError("The timestamp authority's address must begin with http:// or https://.")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -10,12 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from guarded_sora.errors import ProvenanceError
-from guarded_sora.provenance.credentials.signer import Algorithm, FileKeySigner, Signer
+from guarded_sora.provenance.credentials.signer import Signer, check_address, with_timestamp
 
 _T = TypeVar("_T")
 _MAX_ANSWER = 1 << 20
@@ -47,38 +46,6 @@ class TimestampPolicy:
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.pause < 0 or self.timeout <= 0:
             raise ProvenanceError("A timestamp policy needs at least one attempt and a positive timeout.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stamped:
-    """A signer of any class with another authority, or none."""
-
-    signer: Signer
-    timestamp_url: str | None
-
-    @property
-    def algorithm(self) -> Algorithm:
-        return self.signer.algorithm
-
-    @property
-    def chain_pem(self) -> bytes:
-        return self.signer.chain_pem
-
-    def sign(self, data: bytes) -> bytes:
-        return self.signer.sign(data)
-
-
-def with_timestamp(signer: Signer, url: str | None) -> Signer:
-    """The same signer, asking the authority at ``url``; None asks nobody.
-
-    Raises ``ProvenanceError`` for an address that is none.
-    """
-    if url is not None:
-        _check_address(url)
-    if isinstance(signer, FileKeySigner):  # stays one: the library signs with it natively
-        return replace(signer, timestamp_url=url)
-    inner = signer.signer if isinstance(signer, _Stamped) else signer
-    return _Stamped(signer=inner, timestamp_url=url)
 
 
 def sign_with_timestamp(
@@ -113,13 +80,8 @@ def is_authority_failure(message: str) -> bool:
     return "internal error" in message and any(part in message for part in _FAILURES)
 
 
-def _check_address(url: str) -> None:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ProvenanceError("The timestamp authority's address must begin with http:// or https://.")
-
-
 def _probe(url: str, timeout: float) -> None:
-    _check_address(url)
+    check_address(url)
     request = urllib.request.Request(  # noqa: S310  the scheme was checked above
         url, data=_PROBE, headers={"Content-Type": "application/timestamp-query"}, method="POST"
     )

@@ -14,8 +14,13 @@ from guarded_sora.errors import ProvenanceError
 from guarded_sora.provenance.credentials.certificates import Chain
 from guarded_sora.provenance.credentials.read import read
 from guarded_sora.provenance.credentials.sign import sign
-from guarded_sora.provenance.credentials.signer import CallbackSigner, FileKeySigner, RemoteSigner
-from guarded_sora.provenance.credentials.timestamps import with_timestamp
+from guarded_sora.provenance.credentials.signer import (
+    CallbackSigner,
+    FileKeySigner,
+    RemoteSigner,
+    may_travel,
+    with_timestamp,
+)
 from guarded_sora.provenance.credentials.trust import Trust
 from tests.guarded_sora.provenance.credentials.authority import served, timestamp_authority
 from tests.guarded_sora.provenance.credentials.conftest import content_of
@@ -137,5 +142,6 @@ def test_every_kind_of_signer_gets_its_time(film: Path, tmp_path: Path, ours: Ch
             assert sign(film, target, content_of(), timed, trust=trust).timestamped
             assert read(target, trust).timestamp
             again = with_timestamp(timed, None)
+            assert may_travel(timed) != isinstance(signer, CallbackSigner)
             assert again.timestamp_url is None and again.chain_pem == ours.chain_pem
             assert isinstance(again, FileKeySigner) == isinstance(signer, FileKeySigner)
