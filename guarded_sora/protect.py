@@ -24,6 +24,7 @@ from guarded_sora.provenance.credentials.states import State
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.release import Release
 from guarded_sora.services import Services
+from guarded_sora.stay_down import refuse_marked
 
 _LOOK_SIDE = 480  # lines at which frame checks see the film
 
@@ -109,6 +110,7 @@ def _refuse_marked(passage: Passage, source: Path) -> None:
         deadline=passage.services.settings.deadlines.mark,
     )
     if evidence.state is MarkState.PRESENT:
+        refuse_marked(passage, evidence)
         raise UsageError(
             "This film already carries a mark of this installation; "
             "'guarded-sora verify' says which clip it belongs to."

@@ -27,6 +27,7 @@ from guarded_sora.services import Services
 from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
+from guarded_sora.store.stay_downs import STAY_DOWN
 from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
@@ -87,6 +88,7 @@ class _Examination:
         mark = self._mark(stream) if stream is not None else None
         identity = self._identify(stream, mark, credentials)
         self._registry(identity, exact, credentials)
+        self._stay_down(identity, sha256)
         self._detector()
         signs = read_signs(
             readable,
@@ -284,6 +286,18 @@ class _Examination:
                 self._add("registry", code, {"clip_id": str(clip_id)})
                 if code not in self.notices:
                     self.notices.append(code)
+
+    def _stay_down(self, identity: Identity, sha256: str) -> None:
+        """A film that is no clip of ours may have been taken down as well: by its bytes or its looks."""
+        known, deadline = self.services.stay_downs.known, self.settings.deadlines.check
+        outcome = self.runner.run_check(
+            STAY_DOWN, known, sha256, identity.hashes, version="1", deadline=deadline
+        )
+        if outcome.run.reason:  # it could not be looked up
+            self._fault("registry", outcome.run.reason)
+        elif outcome.value is not None and STAY_DOWN not in self.notices:
+            self._add("registry", STAY_DOWN, {"by": outcome.value.by})
+            self.notices.append(STAY_DOWN)
 
     def _detector(self) -> None:
         if self.depth == "full":

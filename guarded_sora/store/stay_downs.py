@@ -124,6 +124,10 @@ class StayDownBook:
         """What keeps exactly this file down, or None."""
         return next(iter(self._find(stay_downs.c.file_sha256 == file_sha256, by="file")), None)
 
+    def known(self, file_sha256: str, hashes: Sequence[SecondHash]) -> StayDown | None:
+        """What keeps this file, or a film of this fingerprint, down, or None."""
+        return self.of_file(file_sha256) or self.of_picture(hashes)
+
     def of_picture(self, hashes: Sequence[SecondHash]) -> StayDown | None:
         """What keeps a film of this fingerprint down, or None.
 
