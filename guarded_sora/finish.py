@@ -63,7 +63,7 @@ class TimeState(StrEnum):
 
 TIME_WARNINGS = {
     TimeState.UNLISTED: (
-        "The timestamp is by an authority on no list for time; name its root: GUARDED_SORA_TIMESTAMP_ANCHORS.",
+        "The timestamp is by an authority on no list for time; set GUARDED_SORA_TIMESTAMP_ANCHORS.",
     ),
     TimeState.UNAVAILABLE: ("Signed without a timestamp: the authority gave no answer.",),
 }

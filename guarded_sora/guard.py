@@ -27,7 +27,7 @@ from guarded_sora.errors import (
     UsageError,
 )
 from guarded_sora.filming import film
-from guarded_sora.finish import Material, finish, hold, release
+from guarded_sora.finish import Material, TimeState, finish, hold, release
 from guarded_sora.generation.contract import Clip, GenerationRequest, VideoBackend
 from guarded_sora.inputs import Inputs, read_inputs
 from guarded_sora.media import ClipFrames
@@ -216,13 +216,19 @@ def conclude(
     passage.refuse(decision)
     held = decision.action is Action.REVIEW and not (granted is not None and _adds_nothing(granted, decision))
     finished = finish(passage, material, decision)
-    if held:
+    untimed = (
+        finished.time is TimeState.UNAVAILABLE and passage.services.settings.timestamp.when_down == "hold"
+    )
+    if held or untimed:
         case_id = _open_case(
             passage,
             decision,
             kind="film",
             subject=str(finished.clip_id),
-            payload=orjson.dumps({"kind": material.kind, "sha256": finished.sha256}),
+            payload=orjson.dumps(
+                {"kind": material.kind, "sha256": finished.sha256, "time": finished.time.value}
+            ),
+            reason="timestamp_unavailable" if untimed else "",
         )
         raise hold(passage, material, decision, finished, case_id)
     return release(passage, material, decision, finished, target)
@@ -304,11 +310,17 @@ def abandon(passage: Passage, error: BaseException) -> None:
     passage.close()
 
 
-def _open_case(passage: Passage, decision: Decision, *, kind: str, subject: str, payload: bytes) -> str:
-    """Open a case whose payload, notes and appeals are the actor's own data and go when it is erased."""
+def _open_case(
+    passage: Passage, decision: Decision, *, kind: str, subject: str, payload: bytes, reason: str = ""
+) -> str:
+    """Open a case whose payload, notes and appeals are the actor's own data and go when it is erased.
+
+    ``reason``: why it waits, where that is not the decision.
+    """
+    summary = _summary(decision) | ({"reason": reason} if reason else {})
     try:
         return passage.services.cases.open(
-            kind=kind, subject=subject, summary=_summary(decision), payload=payload, owner=passage.actor
+            kind=kind, subject=subject, summary=summary, payload=payload, owner=passage.actor
         )
     except AuditError as error:
         raise StoreError(f"No case could be opened, so nothing was released: {error}") from error
