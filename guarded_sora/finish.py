@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +36,13 @@ from guarded_sora.provenance.labels import Kind
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.release import Release, place
-from guarded_sora.statement import make_thumbnail, manifest_content
+from guarded_sora.statement import (
+    TIME_WARNINGS,
+    TimeState,
+    make_thumbnail,
+    manifest_content,
+    time_state,
+)
 from guarded_sora.store import ClipState
 from guarded_sora.worker import Worker
 
@@ -52,30 +57,13 @@ SIGN = "guarded_sora.provenance.credentials.sign:sign"
 READ = "guarded_sora.provenance.credentials.read:read"
 
 
-class TimeState(StrEnum):
-    """What vouches for the time of a signature. ``UNLISTED``: a timestamp by nobody on our list for time."""
-
-    NONE = "none"
-    TRUSTED = "trusted"
-    UNLISTED = "unlisted"
-    UNAVAILABLE = "unavailable"
-
-
-TIME_WARNINGS = {
-    TimeState.UNLISTED: (
-        "The timestamp is by an authority on no list for time; set GUARDED_SORA_TIMESTAMP_ANCHORS.",
-    ),
-    TimeState.UNAVAILABLE: ("Signed without a timestamp: the authority gave no answer.",),
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """A film that passed every check and waits for its mark.
 
     ``frames`` is re-iterable: the mark may have to be made again, stronger. ``audio_from`` is a
     file whose audio packets are carried untouched. ``profile``: laws whose labels are wanted on
-    top of those the decision obliges to.
+    top of those the decision obliges to. ``source_sha256``: of the film that is protected.
     """
 
     kind: str
@@ -92,6 +80,7 @@ class Material:
     in_domain: bool | None = None
     warnings: tuple[str, ...] = ()
     rewrite: Rewrite | None = None
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +146,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
         hashes=hashes,
         seconds=stream.info.duration,
         size=(stream.info.width, stream.info.height),
-        time=_time_state(passage, signed, read),
+        time=time_state(passage, signed, read),
     )
 
 
@@ -166,7 +155,7 @@ def release(
 ) -> Release:
     """Record the outcome, and only then move the file to its place."""
     services = passage.services
-    record(passage, finished, ClipState.RESERVED)
+    record(passage, material, finished, ClipState.RESERVED)
     target = output or services.settings.clips / f"{_file_name(finished.clip_id)}.mp4"
     body = passage.outcome(decision, **outcome_body(finished, material))
     seq: int = passage.stage(
@@ -190,7 +179,7 @@ def release(
     )
 
 
-def record(passage: Passage, finished: Finished, state: ClipState) -> None:
+def record(passage: Passage, material: Material, finished: Finished, state: ClipState) -> None:
     """Keep manifest and fingerprint in the store."""
     passage.stage(
         "store",
@@ -203,6 +192,7 @@ def record(passage: Passage, finished: Finished, state: ClipState) -> None:
         fingerprint=finished.hashes,
         seconds=finished.seconds,
         size=finished.size,
+        source_sha256=material.source_sha256,
         deadline=passage.services.settings.deadlines.record,
     )
 
@@ -231,7 +221,7 @@ def hold(
 ) -> ReviewRequired:
     """Put the finished file under ``home/held`` and record that it waits; returns the error to raise."""
     services = passage.services
-    record(passage, finished, ClipState.HELD)
+    record(passage, material, finished, ClipState.HELD)
     held = services.settings.held / f"{case_id}.mp4"
     body = passage.outcome(decision, case_id=case_id, **outcome_body(finished, material))
     seq: int = passage.stage(
@@ -354,25 +344,6 @@ def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:
         and evidence.payload is not None
         and evidence.payload.id == clip_id.id
     )
-
-
-def _time_state(passage: Passage, signed: Signed, read: Credentials) -> TimeState:
-    if passage.services.signer.timestamp_url is None:
-        return TimeState.NONE
-    state = TimeState.UNAVAILABLE
-    if signed.timestamped:
-        state = TimeState.TRUSTED if read.timestamp else TimeState.UNLISTED
-    there = state is not TimeState.UNAVAILABLE
-    passage.runner.record(
-        CheckRun(
-            name="timestamp",
-            version="1",
-            state=CheckState.RAN if there else CheckState.FAILED,
-            result=state.value if there else "",
-            reason="" if there else "the authority gave no answer",
-        )
-    )
-    return state
 
 
 def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> Credentials:

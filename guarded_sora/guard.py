@@ -27,7 +27,7 @@ from guarded_sora.errors import (
     UsageError,
 )
 from guarded_sora.filming import film
-from guarded_sora.finish import Material, TimeState, finish, hold, release
+from guarded_sora.finish import Material, finish, hold, release
 from guarded_sora.generation.contract import Clip, GenerationRequest, VideoBackend
 from guarded_sora.inputs import Inputs, read_inputs
 from guarded_sora.media import ClipFrames
@@ -40,6 +40,7 @@ from guarded_sora.provenance.credentials.manifest import Generator
 from guarded_sora.records import context_document
 from guarded_sora.release import Release
 from guarded_sora.services import Services
+from guarded_sora.statement import TimeState
 
 
 def generate(

@@ -9,7 +9,7 @@ from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.finish import Material
 from guarded_sora.guard import abandon, check_writable, conclude
 from guarded_sora.inputs import read_credentials
-from guarded_sora.media import FrameStream
+from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.progress import Progress, Silent
@@ -81,6 +81,7 @@ def protect(
             ingredients=ingredients,
             audio_from=source if stream.info.has_audio else None,
             profile=profile,
+            source_sha256=sha256_file(source),
         )
         return conclude(passage, material, decision, output, granted=None)
     except BaseException as error:

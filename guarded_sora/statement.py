@@ -1,10 +1,11 @@
-"""What the manifest of a finished film says: the request's record, reduced to what may be public."""
+"""What the manifest of a finished film says, and what vouches for its time."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -13,16 +14,35 @@ from guarded_sora import version
 from guarded_sora.consent import ConsentProof
 from guarded_sora.media import FrameStream
 from guarded_sora.passage import Passage
-from guarded_sora.policies.finding import CheckState, Decision
+from guarded_sora.policies.finding import CheckRun, CheckState, Decision
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.manifest import Check, ManifestContent, Policy, SoftBinding
+from guarded_sora.provenance.credentials.read import Credentials
 from guarded_sora.provenance.credentials.resolution import binding_value
+from guarded_sora.provenance.credentials.sign import Signed
 from guarded_sora.records import checks_digest
 
 if TYPE_CHECKING:
     from guarded_sora.finish import Material
 
 _THUMBNAIL_SIDE = 256
+
+
+class TimeState(StrEnum):
+    """What vouches for the time of a signature. ``UNLISTED``: a timestamp by nobody on our list for time."""
+
+    NONE = "none"
+    TRUSTED = "trusted"
+    UNLISTED = "unlisted"
+    UNAVAILABLE = "unavailable"
+
+
+TIME_WARNINGS = {
+    TimeState.UNLISTED: (
+        "The timestamp is by an authority on no list for time; set GUARDED_SORA_TIMESTAMP_ANCHORS.",
+    ),
+    TimeState.UNAVAILABLE: ("Signed without a timestamp: the authority gave no answer.",),
+}
 
 
 def manifest_content(
@@ -74,3 +94,23 @@ def make_thumbnail(film: FrameStream) -> bytes | None:
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=80)
     return buffer.getvalue()
+
+
+def time_state(passage: Passage, signed: Signed, read: Credentials) -> TimeState:
+    """What vouches for the time of ``signed``, as read back; noted as a check where a time was asked for."""
+    if passage.services.signer.timestamp_url is None:
+        return TimeState.NONE
+    state = TimeState.UNAVAILABLE
+    if signed.timestamped:
+        state = TimeState.TRUSTED if read.timestamp else TimeState.UNLISTED
+    there = state is not TimeState.UNAVAILABLE
+    passage.runner.record(
+        CheckRun(
+            name="timestamp",
+            version="1",
+            state=CheckState.RAN if there else CheckState.FAILED,
+            result=state.value if there else "",
+            reason="" if there else "the authority gave no answer",
+        )
+    )
+    return state
