@@ -151,6 +151,13 @@ class AuditLog:
         self.append([Event(kind="payload.viewed", actor=viewer, subject=entry.subject, body=body)])
         return self.payload(seq)
 
+    def disclose(self, seq: int, *, viewer: str, reason: str = "") -> tuple[bytes, bytes] | None:
+        """Salt and payload of event ``seq``, for a dossier; the look is logged first, as by :meth:`view`."""
+        if self.view(seq, viewer=viewer, reason=reason) is None:
+            return None
+        with reading(self.engine) as connection:
+            return self._vault.disclose(connection, search.read(connection, seq))
+
     def tail(self, count: int = 10) -> list[Entry]:
         """The newest ``count`` entries, oldest of them first."""
         with reading(self.engine) as connection:

@@ -91,13 +91,15 @@ class NoticeDesk:
         contact: str = "",
         link: str = "",
         evidence: Mapping[str, Any] | None = None,
+        attached: Mapping[str, str] | None = None,
         now: int,
     ) -> Notice:
         """Open a case for a complaint about ``about`` (a clip id, or the SHA-256 of an upload).
 
         Identity is optional. ``statement``, ``contact`` and ``link`` are personal data: they are kept
         encrypted under a pseudonym made for this complainant, who can be erased alone. ``evidence``:
-        integers and short text for the entry. ``now``: milliseconds since 1970, when the clock starts.
+        integers and short text for the entry. ``attached``: more text to keep encrypted with the words.
+        ``now``: milliseconds since 1970, when the clock starts.
         """
         if claim not in CLAIMS or by not in COMPLAINANTS:
             raise EntryInvalid(
@@ -106,7 +108,8 @@ class NoticeDesk:
         clock = shortest(claim, by, jurisdiction, self._known)
         complainant = f"complainant-{uuid7()}"
         due = now + clock.hours * HOUR_MS
-        words = orjson.dumps({"statement": _safe(statement), "contact": _safe(contact), "link": _safe(link)})
+        said = {"statement": statement, "contact": contact, "link": link, **(attached or {})}
+        words = orjson.dumps({name: _safe(value) for name, value in said.items()})
         case_id = self._book.open(
             f"notice.{claim}",
             about,

@@ -119,6 +119,19 @@ class Vault:
         """
         if entry.payload is None:
             return None
+        row = self._row(connection, entry)
+        if row.erased_at is not None:
+            return None
+        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)[1]
+
+    def disclose(self, connection: Connection, entry: Entry) -> tuple[bytes, bytes] | None:
+        """Salt and payload of ``entry``, so that others can check the commitment; None as in :meth:`open`."""
+        row = None if entry.payload is None else self._row(connection, entry)
+        if row is None or row.erased_at is not None:
+            return None
+        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)
+
+    def _row(self, connection: Connection, entry: Entry) -> Any:
         row = connection.execute(
             select(payloads.c.key_id, payloads.c.ciphertext, payloads.c.erased_at, subject_keys.c.wrapped)
             .outerjoin_from(payloads, subject_keys, payloads.c.key_id == subject_keys.c.key_id)
@@ -126,11 +139,11 @@ class Vault:
         ).first()
         if row is None:
             raise LogCorrupt(f"The row payloads.seq={entry.seq} is missing; the database was changed.")
-        if row.erased_at is not None:
-            return None
-        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)
+        return row
 
-    def _open(self, entry: Entry, key_id: bytes, ciphertext: bytes | None, wrapped: bytes | None) -> bytes:
+    def _open(
+        self, entry: Entry, key_id: bytes, ciphertext: bytes | None, wrapped: bytes | None
+    ) -> tuple[bytes, bytes]:
         where = f"The row payloads.seq={entry.seq}"
         if ciphertext is None or wrapped is None or entry.payload is None:
             raise LogCorrupt(f"{where} lost its key or data without an erasure; the database was changed.")
@@ -143,7 +156,7 @@ class Vault:
         salt, payload = plain[:SALT], plain[SALT:]
         if not hmac.compare_digest(digest(salt, payload), entry.payload.hmac):
             raise LogCorrupt(f"{where} is not what its entry commits to; the database was changed.")
-        return payload
+        return salt, payload
 
     def rewrap(self, connection: Connection, new_key: bytes) -> int:
         """Wrap every living owner key under ``new_key``; returns how many.

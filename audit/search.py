@@ -122,8 +122,6 @@ def _where(
         query = query.where(of_kind(kind))
     if actor is not None:
         query = query.where(events.c.actor == actor)
-        if since is not None:
-            query = query.where(events.c.ts >= milliseconds(since))
     if subject is not None:
         query = query.where(events.c.subject == subject)
     if since is not None:

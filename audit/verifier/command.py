@@ -9,24 +9,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .dossier import check_dossier
 from .exports import check_csv, check_export, check_parquet
 from .signed import CheckFailed, SignedTree, check_proof, read_small
 from .tiles import check_tiles
 
 TABLES = (".jsonl", ".csv", ".parquet")
+DOSSIER = ".zip"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check what the arguments name; prints one JSON object and returns the exit status."""
     parser = argparse.ArgumentParser(prog="verifier", description="Check offline what a log has signed.")
     parser.add_argument(
-        "path", help="a .tlog-proof file, a .jsonl, .csv or .parquet export, or a folder of tiles"
+        "path", help="a .tlog-proof file, a .jsonl, .csv or .parquet export, a .zip dossier, a tile folder"
     )
     parser.add_argument("--entry", help="the entry's bytes, as exported; for a proof")
     parser.add_argument("--key", required=True, help="file with the log's verification key")
     options = parser.parse_args(arguments)
     path = Path(options.path)
-    if not path.is_dir() and path.suffix not in TABLES and options.entry is None:
+    if not path.is_dir() and path.suffix not in (*TABLES, DOSSIER) and options.entry is None:
         parser.error("a proof needs --entry, the file with the entry it is about")
     try:
         answer = _check(path, options.entry, read_small(options.key).decode())
@@ -47,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(path: Path, entry: str | None, key: str) -> dict[str, int | str]:
+    if path.suffix == DOSSIER:
+        dossier = check_dossier(path, key)
+        return {
+            **_tree(dossier.tree),
+            "entries": dossier.entries,
+            "payloads": dossier.payloads,
+            "policies": len(dossier.policies),
+            "seal": dossier.index,
+            "about": dossier.about,
+            "role": dossier.role,
+        }
     if path.is_dir():
         tree = check_tiles(path, key)
         return {**_tree(tree), "entries": tree.size}

@@ -141,8 +141,8 @@ def test_rows_beyond_the_end_stop_the_writer(small):
     with small.engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO events (seq, id, ts, kind, actor, subject, body, leaf) "
-                "VALUES (2, zeroblob(16), 0, 'x', 'x', 'x', zeroblob(1), zeroblob(32))"
+                "INSERT INTO events (seq, id, ts, kind, actor, subject, body) "
+                "VALUES (2, zeroblob(16), 0, 'x', 'x', 'x', zeroblob(1))"
             )
         )
     with pytest.raises(LogCorrupt, match="beyond the end"):
