@@ -4,8 +4,8 @@
 
 Films are camera moves over 20 photographs of scikit-image, pans over noise with the spectrum of
 photographs and flat cartoons: 520 of 520 seeds. Half of them carry a mark of a key that no reader
-here has. A window of a film is folded in one of eight geometries and read under 250 keys (ten
-installations or epochs, 25 tenants each) as any of four data classes; a reading is one window under
+here has. A window of a film is folded in one of eight geometries and read under 250 keys (two
+installations, 125 tenants each) as any of four data classes; a reading is one window under
 one key in all its classes. The front end is paid once for all tenants of an epoch, as in use. With
 ``--state`` what was done is kept, and a later run goes on from there.
 """
@@ -36,7 +36,7 @@ from guarded_sora.provenance.watermark.receive import fold, whiten, working_luma
 from guarded_sora.provenance.watermark.search import ACCEPT_LOG10
 from guarded_sora.provenance.watermark.tile import CODE, pilot_layout, spreads, word_bits
 
-FILMS, WINDOWS, KEYS, TENANTS = 520, 8, 250, 25
+FILMS, WINDOWS, KEYS, TENANTS = 520, 8, 250, 125
 CALIBRATED = (1e-2, 1e-3, 1e-4)
 STRANGER = MarkKey(secret=b"\xee" * 32, epoch=3)
 _PHOTOS = (*PHOTOS, "color.png", "horse.png", "motorcycle_right.png", "hubble_deep_field.jpg")
@@ -46,7 +46,8 @@ _SIDE = (180, 320)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """``lowest``: least log10 p over all ids of a word with a valid MAC. ``accepted``: at or below 10^-9.
+    """``lowest``: least log10 p over all ids of a word with a valid MAC, among those that could be a trace
+    over the 500 hypotheses of a window. ``accepted``: at or below 10^-9 even without these.
 
     ``hits``: readings of a random known word whose p was at or below each of ``CALIBRATED``.
     """
@@ -72,7 +73,7 @@ class Tally:
 
 
 def key(number: int) -> MarkKey:
-    """Key ``number``: 25 tenants share an installation and an epoch."""
+    """Key ``number``: 125 tenants share an installation and an epoch."""
     group = number // TENANTS
     return MarkKey(secret=(group + 1).to_bytes(32), epoch=group % 32, tenant=f"tenant {number % TENANTS}")
 
@@ -105,7 +106,7 @@ def read_film(number: int, keys: int = KEYS, windows: int = WINDOWS) -> Tally:
             shift, _ = shift_of(spectrum, pilots)
             dims = dimensions({0: spectrum}, pilots, shift)
             readings += len(group)
-            for reading in read_words(dims, group, shift):
+            for reading in read_words(dims, group, shift, len(group) * DATA_CLASSES):
                 words += 1
                 log10_p = (reading.log_p + WORDS_LOG2 * math.log(2.0)) / LOG10
                 lowest = min(lowest, log10_p)

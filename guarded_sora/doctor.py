@@ -43,6 +43,9 @@ def examine(services: Services) -> Iterator[Examined]:
     for check in services.frame_checks:
         state = "unavailable" if check.unavailable else "ok"
         yield Examined(part=check.name, state=state, detail=check.unavailable)
+    for reader in services.mark_readers:
+        state = "unavailable" if reader.unavailable else "ok"
+        yield Examined(part=f"mark reader {reader.name}", state=state, detail=reader.unavailable)
     if find_spec("torch") is None or find_spec("diffusers") is None:
         yield Examined(
             part="generator",

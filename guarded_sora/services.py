@@ -30,8 +30,11 @@ from guarded_sora.provenance.credentials.signer import Signer
 from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
+from guarded_sora.provenance.watermark.invisible import public_constants
 from guarded_sora.provenance.watermark.keys import MarkKey
+from guarded_sora.provenance.watermark.learned import read_card
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
+from guarded_sora.provenance.watermark.readers import MarkReader
 from guarded_sora.recovery import recover_quietly
 from guarded_sora.rollout import Shadow, open_shadow, read_rollout
 from guarded_sora.settings import Settings
@@ -68,6 +71,7 @@ class Services:
     frame_checks: tuple[FrameCheck, ...]
     mark: Watermark
     mark_at: Callable[[float], Watermark]
+    mark_readers: tuple[MarkReader, ...]
     signer: Signer
     timestamp: TimestampPolicy
     trust: Trust
@@ -141,6 +145,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             ),
             mark=mark_at(settings.mark_psnr),
             mark_at=mark_at,
+            mark_readers=(public_constants(), *map(read_card, settings.mark_readers)),
             signer=signer,
             timestamp=timestamp_policy(settings),
             trust=open_trust(settings, keys, signer),

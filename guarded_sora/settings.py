@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     detectors: tuple[str, ...] = ()
     detector_cards: tuple[Path, ...] = ()
     prompt_checks: tuple[str, ...] = ()
+    mark_readers: tuple[Path, ...] = ()  # cards of readers of others' marks
     ocsp_hosts: tuple[str, ...] = ()
     remote_hosts: tuple[str, ...] = ()
     deadlines: Deadlines = Field(default_factory=Deadlines)

@@ -21,6 +21,7 @@ def read_signs(
     *,
     exact_file: bool,
     failed: bool,
+    public_mark: bool = False,
 ) -> Signs:
     """Reduce the evidence to signs; None for a leg means that it was not examined or failed."""
     ours_claimed = credentials is not None and credentials.ours and credentials.claims.clip_id
@@ -39,6 +40,7 @@ def read_signs(
         contradiction=bool(ours_claimed and marked_id and str(marked_id) != ours_claimed),
         declares_synthetic=bool(declared and declared.says_ai),
         claims_ai=bool(credentials and credentials.says_ai),
+        public_mark=public_mark,
         failed=failed,
     )
 

@@ -16,12 +16,13 @@ from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
 from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
+from guarded_sora.marks import mark_detail, read_public_marks
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
 from guarded_sora.provenance.credentials.states import Credentials
-from guarded_sora.provenance.watermark.contract import MarkEvidence
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.rules import examine_laws, examine_rubric, known_laws
 from guarded_sora.services import Services
 from guarded_sora.signs import read_signs
@@ -98,6 +99,7 @@ class _Examination:
             identity,
             exact_file=released is not None,
             failed=self.failed,
+            public_mark=readable and self._public_marks(mark),
         )
         row = judge(signs)
         rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark)
@@ -216,30 +218,17 @@ class _Examination:
         if found is None:
             self._fault("watermark", outcome.run.reason)
             return None
-        self._add(
-            "watermark",
-            found.state.value,
-            {
-                "mark": found.mark,
-                "log10_p": round(float(found.log10_p), 2),
-                "hypotheses": found.hypotheses,
-                "payload": f"{found.payload.id:010x}" if found.payload else None,
-                "epoch": found.payload.epoch if found.payload else None,
-                "rho": round(float(found.rho), 4),
-                "frames": found.frames,
-                "reason": found.reason,
-                "segments": [
-                    {
-                        "start": round(part.start, 3),
-                        "end": round(part.end, 3),
-                        "payload": None if part.id is None else f"{part.id:010x}",
-                        "state": part.state.value,
-                    }
-                    for part in found.segments
-                ],
-            },
-        )
+        self._add("watermark", found.state.value, mark_detail(found))
         return found
+
+    def _public_marks(self, mark: MarkEvidence | None) -> bool:
+        """Whether a mark that everybody can read says "synthetic"; not asked where ours was found."""
+        if self.depth == "credentials" or (mark is not None and mark.state is MarkState.PRESENT):
+            return False
+        self.progress.stage("public_watermarks")
+        evidence, synthetic = read_public_marks(self.services, self.runner, self.path)
+        self.evidence += evidence
+        return synthetic
 
     def _identify(
         self, stream: FrameStream | None, mark: MarkEvidence | None, credentials: Credentials | None

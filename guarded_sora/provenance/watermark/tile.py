@@ -97,7 +97,7 @@ def pilot_layout(key: MarkKey) -> PilotLayout:
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def data_layout(key: MarkKey, data_class: int) -> DataLayout:
     """How the key's tenant spreads coded bits in segments of ``data_class``."""
     dimensions = 2 * (len(band()[2]) - PILOTS)

@@ -26,8 +26,8 @@ def _inside(hits: int, count: int, stated: float) -> bool:
 def test_nothing_is_accepted_in_a_sample_of_windows() -> None:
     tally = Tally()
     for number in (0, 1, 130, 131, 260, 261):
-        tally = tally.plus(read_film(number, keys=50, windows=4))
-    assert tally.readings == 1200
+        tally = tally.plus(read_film(number, keys=125, windows=4))
+    assert tally.readings == 3000
     assert tally.accepted == 0
     assert tally.lowest > -3.0
     assert _inside(tally.hits[0], tally.readings, CALIBRATED[0])

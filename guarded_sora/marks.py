@@ -1,0 +1,67 @@
+"""What the marks in a film say: our own, with its key's standing, and those that everybody can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from guarded_sora.evidence import Evidence
+from guarded_sora.media import FrameStream
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.provenance.watermark.readers import detail_of
+from guarded_sora.services import Services
+from guarded_sora.stages import StageRunner
+
+LOOK_FPS = 1.0
+
+
+def mark_detail(found: MarkEvidence) -> dict[str, Any]:
+    """Our mark's evidence, for the record of a verdict."""
+    return {
+        "mark": found.mark,
+        "log10_p": round(float(found.log10_p), 2),
+        "hypotheses": found.hypotheses,
+        "payload": f"{found.payload.id:010x}" if found.payload else None,
+        "epoch": found.payload.epoch if found.payload else None,
+        "rho": round(float(found.rho), 4),
+        "frames": found.frames,
+        "reason": found.reason,
+        "segments": [
+            {
+                "start": round(part.start, 3),
+                "end": round(part.end, 3),
+                "payload": None if part.id is None else f"{part.id:010x}",
+                "state": part.state.value,
+            }
+            for part in found.segments
+        ],
+    }
+
+
+def read_public_marks(services: Services, runner: StageRunner, path: Path) -> tuple[list[Evidence], bool]:
+    """What readers of others' marks say of three frames at full size, and whether one says "synthetic".
+
+    Readers that cannot run, and marks that are absent, are left out: neither says anything. These marks
+    have no key and prove nothing, so a reader that fails is told and keeps no verdict back.
+    """
+    evidence: list[Evidence] = []
+    synthetic = False
+    for reader in services.mark_readers:
+        if reader.unavailable:
+            continue
+        outcome = runner.run_check(
+            f"watermark.{reader.name}",
+            reader.detect,
+            FrameStream(path, services.worker, sample_fps=LOOK_FPS, strict=False),
+            version=reader.version,
+            deadline=services.settings.deadlines.mark,
+        )
+        found = outcome.value
+        if found is None:
+            detail = {"mark": reader.name, "public": True, "reason": outcome.run.reason}
+            evidence.append(Evidence(kind="watermark", state="failed", detail=detail))
+        elif found.message and found.found.state is not MarkState.ABSENT:
+            state = found.found.state.value
+            evidence.append(Evidence(kind="watermark", state=state, detail=dict(detail_of(found))))
+            synthetic = synthetic or found.says_synthetic
+    return evidence, synthetic
