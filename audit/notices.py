@@ -197,10 +197,19 @@ def statement_of_reasons(
         "territorial_scope": list(territories),
         "application_date": _day(decided.ts),
         "content_date": _day(case.opened_ts),
-        "source_type": "SOURCE_TYPE_NOTIFICATION" if case.kind.startswith("notice.") else "SOURCE_VOLUNTARY",
+        "source_type": _source(case),
         "automated_detection": "Yes" if automated_detection else "No",
         "automated_decision": automated_decision,
     }
+
+
+def _source(case: Case) -> str:
+    if not case.kind.startswith("notice."):
+        return "SOURCE_VOLUNTARY"
+    return {
+        "trusted_flagger": "SOURCE_TRUSTED_FLAGGER",
+        "authority": "SOURCE_TYPE_OTHER_NOTIFICATION",
+    }.get(str(case.summary.get("by")), "SOURCE_ARTICLE_16")
 
 
 def _day(ts: int) -> str:

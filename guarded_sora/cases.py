@@ -79,6 +79,8 @@ def _allowed(services: Services, case_id: str) -> Case:
         case = services.cases.show(case_id)
     except AuditError as error:
         raise UsageError(str(error)) from error
+    if case.kind not in ("prompt", "film"):
+        raise UsageError(f"Case {case_id} is a notice; nothing waits in it for a release.")
     if case.action != "allow" or case.state not in (DECIDED, CLOSED):
         settled = case.action and case.state in (DECIDED, CLOSED)
         state = f"decided '{case.action}'" if settled else f"still {case.state}"

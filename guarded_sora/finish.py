@@ -258,14 +258,15 @@ def _mark_and_sign(
     consents: tuple[ConsentProof, ...],
 ) -> tuple[Path, Signed]:
     services, deadlines = passage.services, passage.services.settings.deadlines
-    payload = MarkPayload(id=clip_id.id, epoch=services.keys.mark_epoch)
+    mark = services.mark_at(quality, passage.context.tenant)
+    payload = MarkPayload(id=clip_id.id, epoch=mark.key.epoch)
     kind: Kind = "generated" if material.source_type == TRAINED_ALGORITHMIC_MEDIA else "modified"
     laws = laws_for(decision, material.profile)
     labels = plan_for(laws, kind)
     layered = Layered(
         frames=material.frames,
         labels=labels,
-        embed=lambda frames: services.mark_at(quality).embed(frames, payload),
+        embed=lambda frames: mark.embed(frames, payload),
     )
     encoded, signed_path = passage.file("encoded.mp4"), passage.file("signed.mp4")
     passage.stage(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from guarded_sora.evidence import Evidence
+from guarded_sora.mark_keys import MarkKeys, Revocation
 from guarded_sora.media import FrameStream
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.provenance.watermark.readers import detail_of
@@ -15,9 +16,16 @@ from guarded_sora.stages import StageRunner
 LOOK_FPS = 1.0
 
 
-def mark_detail(found: MarkEvidence) -> dict[str, Any]:
-    """Our mark's evidence, for the record of a verdict."""
+def revoked_by(found: MarkEvidence, keys: MarkKeys) -> Revocation | None:
+    """What revoked the key that wrote the mark, if anything did."""
+    return keys.revocation(found.payload.epoch, found.tenant) if found.payload is not None else None
+
+
+def mark_detail(found: MarkEvidence, revoked: Revocation | None = None) -> dict[str, Any]:
+    """Our mark's evidence, for the record of a verdict. Whose tenant's key it was is not told."""
     return {
+        "key": "revoked" if revoked else "live" if found.payload else None,
+        "key_revoked_since": revoked.since.isoformat() if revoked else None,
         "mark": found.mark,
         "log10_p": round(float(found.log10_p), 2),
         "hypotheses": found.hypotheses,

@@ -243,6 +243,12 @@ def held_film(services: Services, case_id: str) -> Path:
     return services.settings.held / f"{case_id}.mp4"
 
 
+def pictures_of(services: Services, film: Path) -> tuple[Path, ...]:
+    """Pictures that were made of a film: its contact sheet, and what the console shows of it."""
+    previews = services.settings.home / "previews"
+    return (film.with_name(f"{film.stem}.contact-sheet.png"), *previews.glob(f"{film.stem}.*"))
+
+
 def working_film(services: Services, case_id: str) -> Path:
     """Where it lies while it is being released."""
     return services.settings.work / f"{RELEASE}{case_id}.mp4"

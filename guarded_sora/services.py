@@ -18,6 +18,7 @@ from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
 from guarded_sora.keys import KeyRing, open_keys
 from guarded_sora.media import MediaLimits
+from guarded_sora.mark_keys import MarkKeys, open_mark_keys
 from guarded_sora.plugins import load_plugins
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.errors import PolicyError
@@ -31,7 +32,6 @@ from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
 from guarded_sora.provenance.watermark.invisible import public_constants
-from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.learned import read_card
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
 from guarded_sora.provenance.watermark.readers import MarkReader
@@ -49,7 +49,7 @@ class Services:
     """What one installation is made of. Close it, or use it in a ``with`` block.
 
     ``backend`` loads the generator on its first call and returns the same one from then on, so
-    that verification never pays for it. ``mark_at`` gives the mark at another quality in dB.
+    that verification never pays for it. ``mark_at`` gives the mark at another quality in dB with a tenant's key.
     ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None. ``limits`` hold for
     films that are verified.
     """
@@ -70,7 +70,8 @@ class Services:
     prompt_checks: tuple[PromptCheck, ...]
     frame_checks: tuple[FrameCheck, ...]
     mark: Watermark
-    mark_at: Callable[[float], Watermark]
+    mark_at: Callable[[float, str], KeyedTileMark]
+    mark_keys: MarkKeys
     mark_readers: tuple[MarkReader, ...]
     signer: Signer
     timestamp: TimestampPolicy
@@ -115,10 +116,10 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         registry_keys = RegistryKeys(keys.commitment_key)
         registry = Registry(engine, registry_keys)
         signer = open_signer(settings, keys)
-        key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
+        mark_keys = open_mark_keys(keys.folder, keys.mark_secret)
 
-        def mark_at(psnr: float) -> Watermark:
-            return KeyedTileMark(key, psnr=psnr)
+        def mark_at(psnr: float, tenant: str) -> KeyedTileMark:
+            return KeyedTileMark(mark_keys.writer(tenant), readers=mark_keys.readers, psnr=psnr)
 
         services = Services(
             settings=settings,
@@ -143,8 +144,9 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
                 *default_frame_checks(gallery=registry, works=registry, cards=settings.detector_cards),
                 *load_plugins("detectors", settings.detectors),
             ),
-            mark=mark_at(settings.mark_psnr),
+            mark=KeyedTileMark(mark_keys.readers[0], readers=mark_keys.readers, psnr=settings.mark_psnr),
             mark_at=mark_at,
+            mark_keys=mark_keys,
             mark_readers=(public_constants(), *map(read_card, settings.mark_readers)),
             signer=signer,
             timestamp=timestamp_policy(settings),

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     mark_psnr: float = Field(default=42.0, ge=30.0, le=60.0)
     encode_crf: int = Field(default=18, ge=0, le=40)
     preview: bool = True
+    libraries: tuple[Path, ...] = ()  # folders of films in which notices look for copies
     detectors: tuple[str, ...] = ()
     detector_cards: tuple[Path, ...] = ()
     prompt_checks: tuple[str, ...] = ()

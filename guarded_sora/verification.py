@@ -16,7 +16,7 @@ from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
 from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
-from guarded_sora.marks import mark_detail, read_public_marks
+from guarded_sora.marks import mark_detail, read_public_marks, revoked_by
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
@@ -218,7 +218,10 @@ class _Examination:
         if found is None:
             self._fault("watermark", outcome.run.reason)
             return None
-        self._add("watermark", found.state.value, mark_detail(found))
+        revoked = revoked_by(found, self.services.mark_keys)
+        if revoked is not None:
+            self.notices.append("mark_key_revoked")
+        self._add("watermark", found.state.value, mark_detail(found, revoked))
         return found
 
     def _public_marks(self, mark: MarkEvidence | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from guarded_sora.cli import dossier
 from guarded_sora.cli.exit_status import OK, REFUSED
 from guarded_sora.cli.options import output_options, settings_from, state_options
 from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress
@@ -185,19 +186,33 @@ def erase(
     home: Path | None,
     database_url: str | None,
 ) -> int:
-    """Erase one actor's prompts for ever; every proof still verifies."""
+    """Erase one actor's prompts and waiting films for ever; every proof still verifies."""
+    from guarded_sora.person_erasure import erase_person
+
     if not yes:
         click.confirm("This cannot be undone. Erase?", abort=True, err=True)
     with open_sora(settings_from(home, database_url)) as sora:
         services = sora.services
         owner = services.keys.pseudonym("actor", subject)
-        done = services.log.erase(owner, actor="operator", reason=reason)
-    document = {"seq": done.seq, "payloads": done.payloads, "keys": done.keys, "scrubbed": done.scrubbed}
+        gone = erase_person(services, owner, actor="operator", reason=reason)
+    done = gone.erased
+    document = {
+        "seq": done.seq,
+        "payloads": done.payloads,
+        "keys": done.keys,
+        "scrubbed": done.scrubbed,
+        "films": gone.films,
+        "cases": list(gone.cases),
+    }
     if as_json:
         print_json(document)
     else:
         click.echo(f"erased {done.payloads} payloads and {done.keys} keys; audit record {done.seq}")
+        click.echo(f"deleted {gone.films} films that waited for review, ended {len(gone.cases)} cases")
     return OK
+
+
+command.add_command(dossier.command)
 
 
 def _show(entries: list[Any], *, as_json: bool) -> None:

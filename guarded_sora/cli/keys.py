@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from guarded_sora.audit.entry import Event, uuid7
+from guarded_sora.cli import mark_keys
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import output_options, settings_from, state_options
 from guarded_sora.cli.output import open_sora, print_json
@@ -32,6 +33,7 @@ def command(
     settings = settings_from(home, database_url)
     with open_sora(settings) as sora:
         keys, vkey, signer = sora.services.keys, sora.services.log.vkey, sora.services.signer
+        mark_epoch = sora.services.mark_keys.epoch
     leaf = x509.load_pem_x509_certificates(signer.chain_pem)[0]
     today = datetime.now(UTC).date()
     lists = [held_list(settings.trust, purpose) for purpose in PURPOSES]
@@ -39,7 +41,7 @@ def command(
         "issuer": keys.issuer,
         "log_vkey": vkey,
         "folder": str(keys.folder),
-        "mark_epoch": keys.mark_epoch,
+        "mark_epoch": mark_epoch,
         "certificate": {
             "subject": leaf.subject.rfc4514_string(),
             "serial": f"{leaf.serial_number:x}",
