@@ -20,6 +20,7 @@ from guarded_sora.keys import KeyRing, open_keys
 from guarded_sora.media import MediaLimits
 from guarded_sora.mark_keys import MarkKeys, open_mark_keys
 from guarded_sora.plugins import load_plugins
+from guarded_sora.policies.adapters import load_prompt_cards
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.errors import PolicyError
 from guarded_sora.policies.finding import Decision
@@ -138,6 +139,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             prompt_checks=(
                 *default_prompt_checks(pack),
                 ProtectedNamesCheck(registry),
+                *load_prompt_cards(settings.prompt_cards),
                 *load_plugins("prompt_checks", settings.prompt_checks),
             ),
             frame_checks=(

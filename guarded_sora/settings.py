@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     detectors: tuple[str, ...] = ()
     detector_cards: tuple[Path, ...] = ()
     prompt_checks: tuple[str, ...] = ()
+    prompt_cards: tuple[Path, ...] = ()
     mark_readers: tuple[Path, ...] = ()  # cards of readers of others' marks
     ocsp_hosts: tuple[str, ...] = ()
     remote_hosts: tuple[str, ...] = ()

@@ -70,6 +70,9 @@ def command(
     return OK
 
 
+command.add_command(mark_keys.command)
+
+
 @command.group("trust")
 def trust() -> None:
     """The lists of those this installation trusts, one for each purpose."""
