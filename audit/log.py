@@ -16,7 +16,7 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 
-from guarded_sora.audit import erasure, retention, search, tree, words
+from guarded_sora.audit import erasure, pending, retention, search, tree, words
 from guarded_sora.audit.append import Appended, read_state
 from guarded_sora.audit.checkpoint import Checkpoint, Signer, open_note
 from guarded_sora.audit.connections import check_schema, reading
@@ -94,6 +94,19 @@ class AuditLog:
                 with the same ids is safe.
         """
         return self._writer.append(events)
+
+    def submit(self, events: Sequence[Event]) -> tuple[str, ...]:
+        """Hand ``events`` in for a :class:`~guarded_sora.audit.pending.Sequencer`; returns their ids.
+
+        They are safe on disk, wait for nobody's lock, and stand in the log a little later. Raises as
+        :meth:`append`.
+        """
+        return pending.submit(self.engine, self._vault, events)
+
+    def wait(self, ids: Sequence[str], seconds: float = 10.0) -> tuple[Appended, ...]:
+        """Where submitted events stand. Raises ``EntryInvalid`` for one the log would not take,
+        ``NotFound`` when a sequencer has not moved them within ``seconds``."""
+        return pending.wait(self, ids, seconds)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction of one's own: check, append and update projections, all or nothing."""

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from guarded_sora.audit import search, words
 from guarded_sora.audit.entry import Commitment, Entry, Prepared
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt
-from guarded_sora.audit.tables import payloads, subject_keys
+from guarded_sora.audit.tables import payloads, pending, subject_keys
 
 SALT = 32
 NONCE = 12
@@ -67,14 +67,12 @@ class Vault:
             if owner not in keys:
                 keys[owner] = self._key_for(connection, owner, now)
             key_id, cipher = keys[owner]
-            nonce = os.urandom(NONCE)
-            sealed = cipher.encrypt(nonce, prepared.salt + prepared.event.payload, prepared.id)
             rows.append(
                 {
                     "seq": seq,
                     "owner": owner,
                     "key_id": key_id,
-                    "ciphertext": nonce + sealed,
+                    "ciphertext": _sealed(cipher, prepared.salt + prepared.event.payload, prepared.id),
                     "searchable": prepared.event.searchable,
                 }
             )
@@ -111,6 +109,33 @@ class Vault:
                 f"The payload key does not open subject_keys.key_id={key_id.hex()}; "
                 "use the key this log was made with."
             ) from error
+
+    def seal(
+        self, connection: Connection, owner: str, plain: bytes, identity: bytes, now: int
+    ) -> tuple[bytes, bytes]:
+        """``(key id, ciphertext)`` of salt and payload for an event that is not in the log yet."""
+        key_id, cipher = self._key_for(connection, owner, now)
+        return key_id, _sealed(cipher, plain, identity)
+
+    def unseal(
+        self, connection: Connection, key_id: bytes, ciphertext: bytes, identity: bytes
+    ) -> tuple[bytes, bytes] | None:
+        """Salt and payload of what :meth:`seal` made; None when its owner was erased since.
+
+        Raises ``LogCorrupt`` when it cannot be opened.
+        """
+        wrapped = connection.execute(
+            select(subject_keys.c.wrapped).where(subject_keys.c.key_id == key_id)
+        ).scalar()
+        if wrapped is None:
+            return None
+        try:
+            plain = AESGCM(self._unwrap(key_id, wrapped)).decrypt(
+                ciphertext[:NONCE], ciphertext[NONCE:], identity
+            )
+        except (InvalidTag, ValueError) as error:
+            raise LogCorrupt("A payload that waits cannot be decrypted; the database was changed.") from error
+        return plain[:SALT], plain[SALT:]
 
     def open(self, connection: Connection, entry: Entry) -> bytes | None:
         """The payload of ``entry``, or None when it has none or it was erased.
@@ -177,9 +202,17 @@ class Vault:
         return len(rows)
 
 
+def _sealed(cipher: AESGCM, plain: bytes, identity: bytes) -> bytes:
+    nonce = os.urandom(NONCE)
+    return nonce + cipher.encrypt(nonce, plain, identity)
+
+
 def erase_owner(connection: Connection, vault: Vault, owner: str, now: int) -> Mapping[str, int]:
     """Delete every key, salt, payload and search word of ``owner``; ``{"keys": n, "payloads": n}``."""
     count = erase_payloads(connection, vault, payloads.c.owner == owner, now)
+    count += connection.execute(
+        update(pending).where(pending.c.owner == owner).values(owner=None, ciphertext=None)
+    ).rowcount
     keys = connection.execute(
         update(subject_keys)
         .where(subject_keys.c.owner == owner, subject_keys.c.wrapped.is_not(None))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
-from guarded_sora.audit.entry import Entry, from_row
+from guarded_sora.audit import tree
+from guarded_sora.audit.entry import Entry, from_row, row_bytes
 from guarded_sora.audit.errors import EntryInvalid, NotFound
 from guarded_sora.audit.tables import events
 
@@ -43,6 +45,15 @@ def read_id(connection: Connection, identity: str) -> Entry:
     if row is None:
         raise NotFound("The log holds no event with this id.")
     return from_row(row)
+
+
+def locate(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    """``id -> (seq, leaf)`` of those of the ``ids`` (16 bytes each) that stand in the log."""
+    found: dict[bytes, tuple[int, bytes]] = {}
+    for at in range(0, len(ids), 500):
+        for row in connection.execute(select(events).where(events.c.id.in_(ids[at : at + 500]))):
+            found[bytes(row.id)] = (row.seq, tree.leaf_hash(row_bytes(row)))
+    return found
 
 
 def tail(connection: Connection, count: int) -> list[Entry]:
