@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from guarded_sora import GuardedSora, VerdictName
-from guarded_sora.media import ClipFrames, encode
+from guarded_sora.errors import MediaError
+from guarded_sora.media import ClipFrames, FrameStream, encode
+from guarded_sora.policies.finding import RequestContext
 from guarded_sora.provenance.watermark.readers import KnownMessage, MessageReader, bits_of_number
+from guarded_sora.timeline import draw_timeline
 from guarded_sora.verification import verify
 from tests.guarded_sora.conftest import Painter, moving_scene
 from tests.guarded_sora.provenance.watermark.test_readers import FixedDecoder
 
+PROMPT = "a red balloon rising over a sandy beach"
 MESSAGE = bits_of_number(0xFEDCBA987654, 48)
 
 
@@ -81,3 +86,67 @@ def test_public_marks_are_not_read_where_ours_is_found(sora: GuardedSora, tmp_pa
     services = dataclasses.replace(sora.services, mark_readers=(_with(sora, decoder, synthetic=True),))
     assert verify(services, release.path, depth="provenance").verdict is VerdictName.OURS_INTACT
     assert decoder.frames == 0
+
+
+# -- our own mark: tenants, rotation, revocation, and the picture of a timeline
+
+
+def _film(path: Path, frames: np.ndarray) -> Path:
+    encode(ClipFrames(frames, 8.0), path, fps=8.0)
+    return path
+
+
+def test_mark_by_a_revoked_key_says_so(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    context = RequestContext(tenant="studio")
+    with GuardedSora.open(home=home, backend=Painter()) as sora:
+        sora.services.mark_keys.with_tenant("studio")
+    with GuardedSora.open(home=home, backend=Painter()) as sora:
+        release = sora.generate(PROMPT, seed=7, output=tmp_path / "a.mp4", context=context)
+        before = sora.verify(release.path, depth="provenance")
+        assert before.verdict is VerdictName.OURS_INTACT
+        assert before.notices == ()
+        sora.services.mark_keys.rotate().revoke(0, "studio", "stolen")
+    with GuardedSora.open(home=home, backend=Painter()) as sora:
+        after = sora.verify(release.path, depth="provenance")
+        assert "mark_key_revoked" in after.notices
+        (mark,) = [item for item in after.evidence if item.kind == "watermark"]
+        assert (mark.detail["key"], mark.detail["epoch"]) == ("revoked", 0)
+        assert mark.detail["key_revoked_since"]
+        assert "studio" not in str(mark.detail)
+        newer = sora.generate(PROMPT, seed=8, output=tmp_path / "b.mp4", context=context)
+        verdict = sora.verify(newer.path, depth="provenance")
+        assert (verdict.verdict, verdict.notices) == (VerdictName.OURS_INTACT, ())
+        assert next(i for i in verdict.evidence if i.kind == "watermark").detail["epoch"] == 1
+
+
+def test_splice_is_told_by_the_second_and_drawn(sora: GuardedSora, tmp_path: Path) -> None:
+    """Two clips of ours inside other footage: edges within half a second, and a picture that shows them."""
+    payloads = []
+    parts = [moving_scene(70, frames=24)]
+    for seed in (71, 72):
+        release = sora.generate(PROMPT, seconds=4, seed=seed, output=tmp_path / f"{seed}.mp4")
+        payloads.append(release.clip_id)
+        frames = np.concatenate([batch.frames for batch in FrameStream(release.path, sora.services.worker)])
+        parts += [frames[:32], moving_scene(seed + 100, frames=24)]
+    film = _film(tmp_path / "mixed.mp4", np.concatenate(parts))
+    verdict = sora.verify(film, depth="provenance")
+    ours = [part for part in verdict.segments if part.clip_id is not None]
+    assert [part.clip_id for part in ours] == payloads
+    for part, (start, end) in zip(ours, [(3.0, 7.0), (10.0, 14.0)], strict=True):
+        assert abs(part.start - start) <= 0.5
+        assert abs(part.end - end) <= 0.5
+    picture = Image.open(draw_timeline(verdict, tmp_path / "timeline.png")).convert("RGB")
+    bar = [
+        picture.getpixel((32 + round(second / 17.0 * (1280 - 64)), 100)) for second in (1.0, 5.0, 8.5, 12.0)
+    ]
+    assert bar[0] == bar[2] != bar[1]
+    assert bar[3] not in (bar[0], bar[1])
+
+
+def test_timeline_of_a_film_with_nothing_in_it(sora: GuardedSora, foreign: Path, tmp_path: Path) -> None:
+    verdict = sora.verify(foreign, depth="provenance")
+    picture = Image.open(draw_timeline(verdict, tmp_path / "nothing.png"))
+    assert picture.width == 1280
+    with pytest.raises(MediaError):
+        draw_timeline(verdict, tmp_path / "no such folder" / "x.png")
