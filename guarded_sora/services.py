@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -14,11 +14,12 @@ from guarded_sora.audit.log import AuditLog
 from guarded_sora.database import log_in_use, open_engine
 from guarded_sora.detectors.check import FrameCheck, default_frame_checks
 from guarded_sora.detectors.errors import DetectorError
+from guarded_sora.detectors.synthetic import SyntheticDetector, open_detector
 from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
 from guarded_sora.keys import KeyRing, open_keys
-from guarded_sora.media import MediaLimits
 from guarded_sora.mark_keys import MarkKeys, open_mark_keys
+from guarded_sora.media import MediaLimits
 from guarded_sora.plugins import load_plugins
 from guarded_sora.policies.adapters import load_prompt_cards
 from guarded_sora.policies.engine import PolicyEngine
@@ -44,13 +45,15 @@ from guarded_sora.store import ClipStore, GrantBook, PolicyTexts, Registry, Regi
 from guarded_sora.work_folders import sweep
 from guarded_sora.worker import Worker
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Services:
     """What one installation is made of. Close it, or use it in a ``with`` block.
 
     ``backend`` loads the generator on its first call and returns the same one from then on, so
-    that verification never pays for it. ``mark_at`` gives the mark at another quality in dB with a tenant's key.
+    that verification never pays for it. ``mark_at`` gives the mark of a tenant at a quality in dB.
     ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None. ``limits`` hold for
     films that are verified.
     """
@@ -70,6 +73,7 @@ class Services:
     shadow: Shadow | None
     prompt_checks: tuple[PromptCheck, ...]
     frame_checks: tuple[FrameCheck, ...]
+    synthetic: Callable[[], SyntheticDetector]
     mark: Watermark
     mark_at: Callable[[float, str], KeyedTileMark]
     mark_keys: MarkKeys
@@ -146,6 +150,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
                 *default_frame_checks(gallery=registry, works=registry, cards=settings.detector_cards),
                 *load_plugins("detectors", settings.detectors),
             ),
+            synthetic=_once(lambda: open_detector(settings.backbones, alpha=settings.synthetic_alpha)),
             mark=KeyedTileMark(mark_keys.readers[0], readers=mark_keys.readers, psnr=settings.mark_psnr),
             mark_at=mark_at,
             mark_keys=mark_keys,
@@ -177,11 +182,11 @@ def _load_backend(spec: Any) -> VideoBackend:
     return load_backend(spec)
 
 
-def _once(make: Callable[[], VideoBackend]) -> Callable[[], VideoBackend]:
+def _once(make: Callable[[], T]) -> Callable[[], T]:
     lock = threading.Lock()
-    made: list[VideoBackend] = []
+    made: list[T] = []
 
-    def get() -> VideoBackend:
+    def get() -> T:
         with lock:
             if not made:
                 made.append(make())

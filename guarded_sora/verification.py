@@ -7,6 +7,7 @@ and never counts as "nothing found".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,8 @@ from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
 from guarded_sora.store.stay_downs import STAY_DOWN
-from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
+from guarded_sora.synthetic import OPEN, look_for_traces
+from guarded_sora.verdicts import ContentSign, Row, Signs, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -90,7 +92,6 @@ class _Examination:
         identity = self._identify(stream, mark, credentials)
         self._registry(identity, exact, credentials)
         self._stay_down(identity, sha256)
-        self._detector()
         signs = read_signs(
             readable,
             credentials,
@@ -101,6 +102,7 @@ class _Examination:
             failed=self.failed,
             public_mark=readable and self._public_marks(mark),
         )
+        signs = self._synthetic(signs, stream)
         row = judge(signs)
         rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark)
         return self._conclude(row, sha256, identity, rules, broken, included=released is not None)
@@ -291,9 +293,17 @@ class _Examination:
             self._add("registry", STAY_DOWN, {"by": outcome.value.by})
             self.notices.append(STAY_DOWN)
 
-    def _detector(self) -> None:
-        if self.depth == "full":
-            self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
+    def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
+        """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
+        if self.depth != "full" or stream is None:
+            return signs
+        if judge(signs).verdict not in OPEN:
+            self._add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
+            return signs
+        self.progress.stage("detector")
+        evidence, sign = look_for_traces(self.services, self.runner, stream)
+        self.evidence.append(evidence)
+        return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
 
     def _rules(
         self,
