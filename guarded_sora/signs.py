@@ -21,6 +21,7 @@ def read_signs(
     *,
     exact_file: bool,
     failed: bool,
+    source_film: bool = False,
     public_mark: bool = False,
 ) -> Signs:
     """Reduce the evidence to signs; None for a leg means that it was not examined or failed."""
@@ -32,6 +33,7 @@ def read_signs(
         mark=_mark_sign(mark, identity, expected=bool(ours_claimed), failed=failed),
         content=identity.content,
         exact_file=exact_file,
+        source_film=source_film,
         bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
         our_ingredient=credentials is not None
         and credentials.state in _TRUSTED

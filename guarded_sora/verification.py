@@ -17,6 +17,7 @@ from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
 from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
+from guarded_sora.lost_credentials import credentials_detail, recover_lost
 from guarded_sora.marks import mark_detail, read_public_marks, revoked_by
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
@@ -30,8 +31,7 @@ from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
 from guarded_sora.store.stay_downs import STAY_DOWN
-from guarded_sora.synthetic import OPEN, look_for_traces
-from guarded_sora.verdicts import ContentSign, Row, Signs, VerdictName, judge
+from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -90,8 +90,13 @@ class _Examination:
         stream, readable = self._open()
         mark = self._mark(stream) if stream is not None else None
         identity = self._identify(stream, mark, credentials)
+        self.evidence += recover_lost(self.services, self.runner, self.path, credentials, mark, identity)
+        given = self._given(sha256)
+        if given and (identity.record is None or identity.record not in given):
+            identity = replace(identity, record=given[-1])
         self._registry(identity, exact, credentials)
         self._stay_down(identity, sha256)
+        self._detector()
         signs = read_signs(
             readable,
             credentials,
@@ -99,12 +104,13 @@ class _Examination:
             mark,
             identity,
             exact_file=released is not None,
+            source_film=bool(given),
             failed=self.failed,
             public_mark=readable and self._public_marks(mark),
         )
-        signs = self._synthetic(signs, stream)
         row = judge(signs)
-        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark)
+        ours = bool(exact) or identity.record is not None or (credentials is not None and credentials.ours)
+        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark, ours=ours)
         return self._conclude(row, sha256, identity, rules, broken, included=released is not None)
 
     # -- legs
@@ -130,30 +136,7 @@ class _Examination:
         if found is None:
             self._fault("credentials", outcome.run.reason)
             return None
-        self._add(
-            "credentials",
-            found.state.value,
-            {
-                "ours": found.ours,
-                "reason": found.reason,
-                "issuer": found.issuer,
-                "label": found.label,
-                "clip_id": found.claims.clip_id or None,
-                "source_type": found.claims.source_type or None,
-                "generator": found.claims.generator or None,
-                "says_ai": found.says_ai,
-                "codes": list(found.codes),
-                "ingredients": [
-                    {
-                        "relationship": item.relationship,
-                        "ours": item.ours,
-                        "clip_id": item.clip_id or None,
-                        "failures": list(item.failures),
-                    }
-                    for item in found.ingredients
-                ],
-            },
-        )
+        self._add("credentials", found.state.value, credentials_detail(found))
         return found
 
     def _declared(self) -> Declared | None:
@@ -265,6 +248,14 @@ class _Examination:
         self._add("fingerprint", identity.content.value, identity.detail())
         return identity
 
+    def _given(self, sha256: str) -> tuple[ClipRecord, ...]:
+        """The clips that were made when exactly this file was given to protect."""
+        made = self.services.store.by_source(sha256)
+        if made:
+            self._add("audit", "given_to_protect", {"clips": [str(item.clip_id) for item in made]})
+            self.notices.append("given_to_protect")
+        return made
+
     def _registry(
         self, identity: Identity, exact: Sequence[ClipRecord], credentials: Credentials | None
     ) -> None:
@@ -293,17 +284,9 @@ class _Examination:
             self._add("registry", STAY_DOWN, {"by": outcome.value.by})
             self.notices.append(STAY_DOWN)
 
-    def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
-        """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
-        if self.depth != "full" or stream is None:
-            return signs
-        if judge(signs).verdict not in OPEN:
-            self._add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
-            return signs
-        self.progress.stage("detector")
-        evidence, sign = look_for_traces(self.services, self.runner, stream)
-        self.evidence.append(evidence)
-        return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
+    def _detector(self) -> None:
+        if self.depth == "full":
+            self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
 
     def _rules(
         self,
@@ -313,6 +296,8 @@ class _Examination:
         credentials: Credentials | None,
         declared: Declared | None,
         mark: MarkEvidence | None,
+        *,
+        ours: bool,
     ) -> tuple[dict[str, Any], bool]:
         """The clauses asked for, and whether one of them failed."""
         rules: dict[str, Any] = {}
@@ -327,6 +312,7 @@ class _Examination:
                 credentials=credentials,
                 declared=declared,
                 mark=mark,
+                ours=ours,
             )
         if rubric:
             self.progress.stage("rubric")
