@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     libraries: tuple[Path, ...] = ()  # folders of films in which notices look for copies
     detectors: tuple[str, ...] = ()
     detector_cards: tuple[Path, ...] = ()
+    backbones: tuple[Path, ...] = ()  # folders of large detectors of synthetic films, each with its card
+    synthetic_alpha: float = Field(default=0.05, gt=0, lt=1)  # share of real films put up for review
+    synthetic_prior: float | None = Field(default=None, gt=0, lt=1)  # share of synthetic films uploaded
     prompt_checks: tuple[str, ...] = ()
     prompt_cards: tuple[Path, ...] = ()
     mark_readers: tuple[Path, ...] = ()  # cards of readers of others' marks

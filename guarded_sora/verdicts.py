@@ -60,7 +60,8 @@ class DetectorSign(StrEnum):
 
     NOT_RUN = "not_run"
     NOTHING = "nothing"
-    ABSTAINS = "abstains"
+    ABSTAINS = "abstains"  # it looked and may not say anything
+    FOR_REVIEW = "for_review"  # rare among real films, but not shown well enough to be said in public
     LIKELY = "likely"
 
 
@@ -218,6 +219,7 @@ TABLE: tuple[Row, ...] = (
     _row(V.INCONCLUSIVE, "mark_unchecked", lambda s: s.mark is M.UNCHECKED),
     _row(V.INCONCLUSIVE, "untrusted_claims", lambda s: s.credentials in (C.UNPROVEN, C.OURS_EXPIRED)),
     _row(V.INCONCLUSIVE, "credentials_unchecked", lambda s: s.credentials is C.UNCHECKED),
+    _row(V.INCONCLUSIVE, "detector_ranks_for_review", lambda s: s.detector is D.FOR_REVIEW),
     _row(V.INCONCLUSIVE, "detector_abstains", lambda s: s.detector is D.ABSTAINS),
     _row(V.NO_EVIDENCE, "nothing_found", lambda s: True),
 )

@@ -31,7 +31,8 @@ from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
 from guarded_sora.store.stay_downs import STAY_DOWN
-from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
+from guarded_sora.synthetic import OPEN, look_for_traces
+from guarded_sora.verdicts import ContentSign, Row, Signs, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -96,7 +97,6 @@ class _Examination:
             identity = replace(identity, record=given[-1])
         self._registry(identity, exact, credentials)
         self._stay_down(identity, sha256)
-        self._detector()
         signs = read_signs(
             readable,
             credentials,
@@ -108,6 +108,7 @@ class _Examination:
             failed=self.failed,
             public_mark=readable and self._public_marks(mark),
         )
+        signs = self._synthetic(signs, stream)
         row = judge(signs)
         ours = bool(exact) or identity.record is not None or (credentials is not None and credentials.ours)
         rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark, ours=ours)
@@ -284,9 +285,17 @@ class _Examination:
             self._add("registry", STAY_DOWN, {"by": outcome.value.by})
             self.notices.append(STAY_DOWN)
 
-    def _detector(self) -> None:
-        if self.depth == "full":
-            self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
+    def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
+        """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
+        if self.depth != "full" or stream is None:
+            return signs
+        if judge(signs).verdict not in OPEN:
+            self._add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
+            return signs
+        self.progress.stage("detector")
+        evidence, sign = look_for_traces(self.services, self.runner, stream)
+        self.evidence.append(evidence)
+        return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
 
     def _rules(
         self,
