@@ -11,7 +11,7 @@ from guarded_sora.errors import BackendUnavailable, UsageError
 
 
 @click.command("train")
-@click.argument("name", type=click.Choice(["autoencoder", "base"]))
+@click.argument("name", type=click.Choice(["autoencoder", "base", "prompts", "detector"]))
 @click.option(
     "-o",
     "--out",
@@ -24,18 +24,25 @@ from guarded_sora.errors import BackendUnavailable, UsageError
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Another value of a field of training/config.py.",
+    help="Another value of a field of training/config.py or training/prompt_head.py.",
 )
 def command(name: str, out: Path | None, seed: int | None, settings: tuple[str, ...]) -> int:
-    """Train a part of the built-in generator on the procedural world; resumes where it stopped."""
+    """Train a part of the built-in generator on the procedural world, or the prompt head on its corpus."""
     try:
         from guarded_sora.training import train
-        from guarded_sora.training.config import AutoencoderConfig, BaseConfig
+        from guarded_sora.training.config import AutoencoderConfig, BaseConfig, DetectorConfig
+        from guarded_sora.training.prompt_head import PromptHeadConfig
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"Training needs {error.name}; install it with: pip install 'guarded-sora[generate]'."
         ) from error
-    defaults = {"autoencoder": AutoencoderConfig(), "base": BaseConfig()}[name]
+    configs = {
+        "autoencoder": AutoencoderConfig(),
+        "base": BaseConfig(),
+        "prompts": PromptHeadConfig(),
+        "detector": DetectorConfig(),
+    }
+    defaults = configs[name]
     options = {key: _read(value, getattr(defaults, key, None), key) for key, value in map(_split, settings)}
     if seed is not None:
         options["seed"] = seed
