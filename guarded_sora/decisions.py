@@ -130,7 +130,9 @@ def _films_of(wanted: Wanted, copies: Sequence[Copy]) -> list[Copy]:
                 hashes=wanted.hashes,
             )
         )
-    return [*own, *copies]
+    # The very file of the film itself is no copy of it.
+    others = (copy for copy in copies if copy.file_sha256 is None or copy.file_sha256 != wanted.file_sha256)
+    return [*own, *others]
 
 
 def _withdraw(services: Services, clip_id: ClipId) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import yaml
 from guarded_sora.audit.case import CLOSED, Case
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.errors import UsageError
+from guarded_sora.policies.finding import Action
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.services import Services
 
@@ -45,6 +46,8 @@ def offer_golden(services: Services, case_id: str) -> GoldenOffer:
             rule = services.policy.pack.rule(str(slug))
         except KeyError:
             continue  # the rule is gone, and its mistake with it
+        if rule.action is Action.ALLOW:
+            continue  # it only asked for a label
         files[rule.slug] = rule.file.removesuffix(".yaml") + ".golden.yaml"
     if not files:
         raise UsageError(f"Case {case_id} rests on no rule of the pack in force; there is nothing to test.")

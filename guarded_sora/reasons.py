@@ -96,12 +96,14 @@ def reasons_for(
 
 def state_reasons(services: Services, case: Case, territories: Sequence[str] = EU) -> dict[str, Any]:
     """The statement alone. Raises ``UsageError`` where the decision restricts nothing, else AuditError."""
-    if case.action and case.action != "block":
+    if not case.action or not case.decisions:
+        raise UsageError(f"Case {case.case_id} is {case.state}; there is no decision to give reasons for.")
+    if case.action != "block":
         raise UsageError(
             f"Case {case.case_id} was decided '{case.action}'; "
             "only a restriction needs a statement of reasons."
         )
-    reason = case.decisions[-1].reason_code if case.decisions else ""
+    reason = case.decisions[-1].reason_code
     if is_notice(case):
         category, ground = _CLAIMS[case.kind.removeprefix(PREFIX)]
         return statement_of_reasons(
