@@ -186,20 +186,17 @@ def near_pairs(prompts: Sequence[Prompt], *, threshold: float = NEAR) -> list[tu
 
 
 def table(prompts: Sequence[Prompt]) -> str:
-    """Counts as text: unsafe prompts by category and language, and pairs by language and part."""
+    """Counts as text: unsafe prompts by category, part and style in each language, and all prompts."""
     languages = sorted({p.language for p in prompts})
     unsafe = [p for p in prompts if p.unsafe]
-    cells = Counter((p.category, p.language) for p in unsafe)
+    cells = Counter(
+        (row, p.language) for p in unsafe for row in (p.category, f"part {p.part}", f"style {p.style}")
+    )
+    names = [category for category in CATEGORIES if category not in WITHOUT_PROMPTS]
+    names += [f"part {part}" for part in PARTS] + [f"style {style}" for style in STYLES]
     rows = [["unsafe prompts of", *languages, "all"]]
-    for category in CATEGORIES:
-        if category not in WITHOUT_PROMPTS:
-            counts = [cells[category, language] for language in languages]
-            rows.append([category, *map(str, counts), str(sum(counts))])
-    for name, of in (
-        *((f"part {part}", lambda p, part=part: p.part == part) for part in PARTS),
-        *((f"style {style}", lambda p, style=style: p.style == style) for style in STYLES),
-    ):
-        counts = [sum(of(p) for p in unsafe if p.language == language) for language in languages]
+    for name in names:
+        counts = [cells[name, language] for language in languages]
         rows.append([name, *map(str, counts), str(sum(counts))])
     totals = [sum(p.language == language for p in prompts) for language in languages]
     rows.append(["all prompts, twins too", *map(str, totals), str(len(prompts))])
