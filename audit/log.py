@@ -182,6 +182,7 @@ class AuditLog:
         kind: str | None = None,
         actor: str | None = None,
         subject: str | None = None,
+        text: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
         after: int | None = None,
@@ -189,7 +190,8 @@ class AuditLog:
     ) -> list[Entry]:
         """Entries that match every filter, oldest first; the last one's ``seq`` is the next ``after``.
 
-        ``kind`` may end in ``.*``. ``since`` is included, ``until`` is not.
+        ``kind`` may end in ``.*``. ``since`` is included, ``until`` is not. ``text``: words of
+        searchable payloads, as in :meth:`search_text`.
         """
         with reading(self.engine) as connection:
             return search.find(
@@ -197,6 +199,7 @@ class AuditLog:
                 kind=kind,
                 actor=actor,
                 subject=subject,
+                text=text,
                 since=since,
                 until=until,
                 after=after,

@@ -10,7 +10,7 @@ column cannot say anything else than the entry that was hashed.
 ``holds`` and ``cases`` are projections: both can be rebuilt from ``events``. ``searches`` are settings.
 
 On PostgreSQL the indexes are the smallest that answer: equal values share one key in a B-tree, and
-names that hardly repeat are hashed. SQLite's indexes end in the row's number anyway.
+of a subject, which hardly repeats, only the hash is kept. SQLite's indexes end in the row's number anyway.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ events = Table(
     Column("payload", LargeBinary(36), nullable=True),
 )
 Index("events_id", events.c.id, unique=True)
-Index("events_subject", events.c.subject, postgresql_using="hash")
+Index("events_subject", events.c.subject)  # on PostgreSQL over its hash: ask with search.of_subject
 Index("events_kind", events.c.kind)
 Index("events_actor", events.c.actor)
 

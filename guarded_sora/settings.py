@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     synthetic_alpha: float = Field(default=0.05, gt=0, lt=1)  # share of real films put up for review
     synthetic_prior: float | None = Field(default=None, gt=0, lt=1)  # share of synthetic films uploaded
     prompt_checks: tuple[str, ...] = ()
+    index_prompts: bool = False  # words of prompts, in clear, in the log's search index; erasable
+    sinks: tuple[str, ...] = ()  # forms of export that installed packages bring
     prompt_cards: tuple[Path, ...] = ()
     mark_readers: tuple[Path, ...] = ()  # cards of readers of others' marks
     ocsp_hosts: tuple[str, ...] = ()

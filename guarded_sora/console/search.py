@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, func, liter
 from guarded_sora.audit import words
 from guarded_sora.audit.connections import reading
 from guarded_sora.audit.errors import AuditError
-from guarded_sora.audit.search import first_at, of_kind
+from guarded_sora.audit.search import first_at, of_kind, of_subject
 from guarded_sora.audit.tables import events
 from guarded_sora.console.tally import Counted, Tally
 from guarded_sora.services import Services
@@ -115,7 +115,7 @@ def _read(services: Services, wanted: Filter) -> tuple[str, list[ColumnElement[b
         elif colon and name == "seq" and value.isdecimal() and len(value) < 16:
             terms.append(events.c.seq == int(value))
         elif colon and name == "subject":
-            terms.append(events.c.subject == value[:200])
+            terms.append(of_subject(value[:200]))
         else:
             terms.append(word[:200])
     return kind, terms
@@ -136,7 +136,7 @@ def _matches(
         if not isinstance(term, str):
             conditions.append(term)
         elif _is_subject(connection, term):
-            conditions.append(events.c.subject == term)
+            conditions.append(of_subject(term))
         else:
             loose.append(term)
     if kind:
@@ -167,7 +167,7 @@ def _older(connection: Connection, kind: str, start: int, before: int | None) ->
 
 
 def _is_subject(connection: Connection, word: str) -> bool:
-    query = select(events.c.seq).where(events.c.subject == word).limit(1)
+    query = select(events.c.seq).where(of_subject(word)).limit(1)
     return connection.execute(query).first() is not None
 
 
