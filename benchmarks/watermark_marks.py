@@ -126,7 +126,10 @@ class InvisibleWatermark:
         places = np.linspace(0, len(film.frames) - 1, self._looks + 2)[1:-1]
         votes = np.zeros(PEER_BITS)
         for index in np.unique(places.round().astype(int)):
-            bits = self._decoder.decode(np.ascontiguousarray(film.frames[index][..., ::-1]), self._mode)
+            try:
+                bits = self._decoder.decode(np.ascontiguousarray(film.frames[index][..., ::-1]), self._mode)
+            except RuntimeError:  # the package refuses pictures below 256 x 256 pixels
+                return False, False, 0.0, 0.5
             votes += np.asarray(bits, dtype=float) - 0.5
         share = float(np.mean((votes > 0) == _bits(number)))
         return share == 1.0, False, -9.6 if share == 1.0 else 0.0, share

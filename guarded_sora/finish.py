@@ -18,8 +18,11 @@ from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, ReviewRequired
 from guarded_sora.layers import Layered, laws_for, plan_for, tags_for
-from guarded_sora.media import FrameStream, MediaLimits, encode, sha256_file
+from guarded_sora.media import EncodedInfo, FrameStream, MediaLimits, encode, sha256_file
+from guarded_sora.media.plane_encoder import encode_planes
+from guarded_sora.media.planes import PlaneStream
 from guarded_sora.passage import Passage
+from guarded_sora.plane_marking import MarkedPlanes
 from guarded_sora.policies.finding import CheckRun, CheckState, Decision
 from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
@@ -62,8 +65,9 @@ class Material:
     """A film that passed every check and waits for its mark.
 
     ``frames`` is re-iterable: the mark may have to be made again, stronger. ``audio_from`` is a
-    file whose audio packets are carried untouched. ``profile``: laws whose labels are wanted on
-    top of those the decision obliges to. ``source_sha256``: of the film that is protected.
+    file whose audio packets are carried untouched. ``planes``: the film as it was coded; where no label
+    is drawn, its bit depth, colours, times and rotation are kept. ``profile``: laws whose labels are
+    wanted on top of those the decision obliges to. ``source_sha256``: of the film that is protected.
     """
 
     kind: str
@@ -79,6 +83,7 @@ class Material:
     seed: int | None = None
     in_domain: bool | None = None
     warnings: tuple[str, ...] = ()
+    planes: PlaneStream | None = None
     rewrite: Rewrite | None = None
     source_sha256: str | None = None
 
@@ -269,12 +274,14 @@ def _mark_and_sign(
         embed=lambda frames: mark.embed(frames, payload),
     )
     encoded, signed_path = passage.file("encoded.mp4"), passage.file("signed.mp4")
+    write: Callable[..., EncodedInfo] = partial(encode, layered, fps=material.fps)
+    if material.planes is not None and not labels.names:
+        planes = MarkedPlanes(stream=material.planes, writer=lambda: mark.writer(payload))
+        write = partial(encode_planes, planes, material.planes.format)
     passage.stage(
         "mark_and_encode",
-        encode,
-        layered,
-        encoded,
-        fps=material.fps,
+        write,
+        path=encoded,
         crf=services.settings.encode_crf,
         audio_from=material.audio_from,
         worker=services.worker,

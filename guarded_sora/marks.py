@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.evidence import Evidence
 from guarded_sora.mark_keys import MarkKeys, Revocation
 from guarded_sora.media import FrameStream
@@ -12,6 +14,7 @@ from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.provenance.watermark.readers import detail_of
 from guarded_sora.services import Services
 from guarded_sora.stages import StageRunner
+from guarded_sora.worker import Worker
 
 LOOK_FPS = 1.0
 
@@ -43,10 +46,26 @@ def mark_detail(found: MarkEvidence, revoked: Revocation | None = None) -> dict[
             }
             for part in found.segments
         ],
+        "blocks": [
+            {
+                "box": [round(side, 4) for side in (part.left, part.top, part.right, part.bottom)],
+                "start": round(part.start, 3),
+                "end": round(part.end, 3),
+                "state": part.state.value,
+            }
+            for part in found.blocks
+        ],
     }
 
 
-def read_public_marks(services: Services, runner: StageRunner, path: Path) -> tuple[list[Evidence], bool]:
+def look_for_public_marks(path: Path, worker: Worker) -> FrameStream:
+    """A film as readers of others' marks want to see it: at full size, a frame a second."""
+    return FrameStream(path, worker, sample_fps=LOOK_FPS, strict=False)
+
+
+def read_public_marks(
+    services: Services, runner: StageRunner, frames: Iterable[FrameBatch]
+) -> tuple[list[Evidence], bool]:
     """What readers of others' marks say of three frames at full size, and whether one says "synthetic".
 
     Readers that cannot run, and marks that are absent, are left out: neither says anything. These marks
@@ -60,7 +79,7 @@ def read_public_marks(services: Services, runner: StageRunner, path: Path) -> tu
         outcome = runner.run_check(
             f"watermark.{reader.name}",
             reader.detect,
-            FrameStream(path, services.worker, sample_fps=LOOK_FPS, strict=False),
+            frames,
             version=reader.version,
             deadline=services.settings.deadlines.mark,
         )

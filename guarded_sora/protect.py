@@ -10,6 +10,7 @@ from guarded_sora.finish import Material
 from guarded_sora.guard import abandon, check_writable, conclude
 from guarded_sora.inputs import read_credentials
 from guarded_sora.media import FrameStream, sha256_file
+from guarded_sora.media.planes import PlaneStream
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.progress import Progress, Silent
@@ -82,6 +83,7 @@ def protect(
             audio_from=source if stream.info.has_audio else None,
             profile=profile,
             source_sha256=sha256_file(source),
+            planes=_planes(passage, source),
         )
         return conclude(passage, material, decision, output, granted=None)
     except BaseException as error:
@@ -91,6 +93,16 @@ def protect(
         raise
     finally:
         passage.close()
+
+
+def _planes(passage: Passage, source: Path) -> PlaneStream | None:
+    """The film as it is coded, where its planes can be carried; else it goes through sRGB."""
+    planes = PlaneStream(source, passage.services.worker)
+    try:
+        _ = planes.format
+    except MediaError:
+        return None
+    return planes
 
 
 def _parents(passage: Passage, source: Path) -> tuple[Ingredient, ...]:

@@ -18,7 +18,7 @@ from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
 from guarded_sora.lost_credentials import credentials_detail, recover_lost
-from guarded_sora.marks import mark_detail, read_public_marks, revoked_by
+from guarded_sora.marks import look_for_public_marks, mark_detail, read_public_marks, revoked_by
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
@@ -215,7 +215,9 @@ class _Examination:
         if self.depth == "credentials" or (mark is not None and mark.state is MarkState.PRESENT):
             return False
         self.progress.stage("public_watermarks")
-        evidence, synthetic = read_public_marks(self.services, self.runner, self.path)
+        evidence, synthetic = read_public_marks(
+            self.services, self.runner, look_for_public_marks(self.path, self.services.worker)
+        )
         self.evidence += evidence
         return synthetic
 

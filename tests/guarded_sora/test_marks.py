@@ -11,14 +11,16 @@ import pytest
 from PIL import Image
 
 from guarded_sora import GuardedSora, VerdictName
-from guarded_sora.errors import MediaError
+from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.media import ClipFrames, FrameStream, encode
+from guarded_sora.media.planes import PlaneStream
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.provenance.watermark.readers import KnownMessage, MessageReader, bits_of_number
 from guarded_sora.timeline import draw_timeline
 from guarded_sora.verification import verify
 from tests.guarded_sora.conftest import Painter, moving_scene
 from tests.guarded_sora.provenance.watermark.test_readers import FixedDecoder
+from tests.guarded_sora.test_plane_marking import _source as source_film
 
 PROMPT = "a red balloon rising over a sandy beach"
 MESSAGE = bits_of_number(0xFEDCBA987654, 48)
@@ -150,3 +152,44 @@ def test_timeline_of_a_film_with_nothing_in_it(sora: GuardedSora, foreign: Path,
     assert picture.width == 1280
     with pytest.raises(MediaError):
         draw_timeline(verdict, tmp_path / "no such folder" / "x.png")
+
+
+# -- what goes in: marked inputs, and films that are protected as they were coded
+
+
+def test_marked_input_is_recorded_as_ingredient(sora: GuardedSora, tmp_path: Path) -> None:
+    """Credentials are stripped by re-encoding; the mark still tells what the new clip was made from."""
+    first = sora.generate(PROMPT, seconds=2, seed=41, output=tmp_path / "first.mp4")
+    frames = np.concatenate([batch.frames for batch in FrameStream(first.path, sora.services.worker)])
+    bare = _film(tmp_path / "bare.mp4", frames)
+    second = sora.generate(PROMPT, seconds=2, seed=42, video=bare, output=tmp_path / "second.mp4")
+    check = next(item for item in second.checks if item.name == "watermark.input")
+    assert check.result == str(first.clip_id)
+    record = sora.services.store.by_id(second.clip_id)
+    assert record is not None
+    assert f"video prompt, carries {first.clip_id}".encode() in second.path.read_bytes()
+    # Neither film has lost its own mark to the other.
+    assert sora.verify(second.path, depth="provenance").clip_id == second.clip_id
+    assert sora.verify(bare, depth="provenance").clip_id == first.clip_id
+
+
+def test_protecting_a_film_of_ours_again_is_refused_and_leaves_its_mark(
+    sora: GuardedSora, tmp_path: Path
+) -> None:
+    first = sora.generate(PROMPT, seconds=2, seed=43, output=tmp_path / "first.mp4")
+    with pytest.raises(UsageError, match="already carries a mark"):
+        sora.protect(first.path, prompt=PROMPT, output=tmp_path / "again.mp4")
+    assert not (tmp_path / "again.mp4").exists()
+    assert sora.verify(first.path, depth="provenance").verdict is VerdictName.OURS_INTACT
+
+
+def test_protected_film_keeps_depth_times_and_rotation(sora: GuardedSora, tmp_path: Path) -> None:
+    kind = {"pixel_format": "yuv420p10le", "codec": "libx265", "hdr": True, "turned": -90.0, "sound": True}
+    source = source_film(tmp_path / "source.mp4", **kind)  # type: ignore[arg-type]
+    context = RequestContext(region="US")
+    release = sora.protect(source, prompt=PROMPT, output=tmp_path / "protected.mp4", context=context)
+    before, after = (PlaneStream(path, sora.services.worker) for path in (source, release.path))
+    assert dataclasses.replace(after.format, fps=before.format.fps) == before.format
+    times = [np.concatenate([batch.times for batch in stream]) for stream in (before, after)]
+    assert np.allclose(times[0], times[1], atol=1e-4)
+    assert sora.verify(release.path, depth="provenance").verdict is VerdictName.OURS_INTACT
