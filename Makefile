@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-generate
 DEV    := $(VENV)/.ready-dev
 
-.PHONY: demo test soak lint bench docs clean
+.PHONY: demo test soak interop lint bench docs clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -13,11 +13,11 @@ $(BIN)/python:
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,prompts]'
 	touch $@
 
 $(DEV): $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,server,detect,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,prompts,server,detect,dev]'
 	touch $@
 
 demo: $(READY)       ## Generate, verify, alter, verify again, and try an unsafe prompt
@@ -29,6 +29,11 @@ test: $(DEV) lint    ## Everything a change must pass; fast tests first
 
 soak: $(DEV)         ## The heavy cases, whole
 	$(BIN)/python -m pytest -m soak --timeout 7200
+
+interop: $(DEV)      ## Tools made by others check the log; says plainly which of them are missing
+	-$(BIN)/pip install --quiet --target build/interop pymerkle==7.0.0 tamperlog==0.1.0
+	-$(BIN)/pip install --quiet --target build/interop aics-tlog==0.2.1
+	PYTHONPATH=build/interop OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/audit/test_interop.py
 
 lint: $(DEV)         ## ruff, mypy strict, the layer contract
 	$(BIN)/ruff check .

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from guarded_sora.audit import postgres, tree
 from guarded_sora.audit.checkpoint import Checkpoint, Signer
-from guarded_sora.audit.entry import Prepared, same_event
+from guarded_sora.audit.entry import Prepared, row_bytes, same_event
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt, SchemaMismatch
 from guarded_sora.audit.payloads import Vault
-from guarded_sora.audit.tables import checkpoints, events, tiles
+from guarded_sora.audit.tables import checkpoints, events, open_leaves, tiles
+from guarded_sora.audit.tiles import read_open
 
 # Plain driver text where every append passes: going through the expression layer costs as much as
 # all the hashing of a batch.
 _READ_STATE = "SELECT size, ts, frontier, pruned FROM tree_state WHERE id = 1"
 _LOCK_STATE = f"{_READ_STATE} FOR UPDATE"
 _SET_STATE = "UPDATE tree_state SET size = {0}, ts = {0}, frontier = {0} WHERE id = 1"
+_INSERT_OPEN = "INSERT INTO open_leaves (seq, leaves) VALUES ({0}, {0})"
 _INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
 
 
@@ -92,46 +94,38 @@ def write(
     that stands there for another event is refused in the answer, not raised: the others of the batch
     belong to other callers. When anything is refused the caller must roll back.
     """
+    if not batch:
+        return Written([], {})
     state = read_state(connection, lock=True)
     frontier, ts = state.frontier, max(now, state.ts)
     start, edge = frontier.size, (frontier.size, frontier.to_bytes())
-    found = _find(connection, batch) if known_ids else {}
-    fresh: dict[bytes, tuple[int, Prepared]] = {}
-    rows: list[tuple[Any, ...]] = []
-    leaves: list[bytes] = []
-    places: list[Appended] = []
-    refused: dict[int, EntryInvalid] = {}
     moment = b',"ts":%d,"v":1}' % ts
-    seq = start
-    for prepared in batch:
-        event, identity = prepared.event, prepared.id
-        if identity in found or identity in fresh:
-            answer = _again(found, fresh, prepared, leaves, start)
-            if isinstance(answer, Appended):
-                places.append(answer)
-            else:
-                refused[len(places) + len(refused)] = answer
-            continue
-        leaf = sha256(b"\x00" + prepared.head + moment).digest()
-        fresh[identity] = (seq, prepared)
-        leaves.append(leaf)
-        rows.append(
-            (
-                seq,
-                identity,
-                ts,
-                event.kind,
-                event.actor,
-                event.subject,
-                prepared.body,
-                prepared.commitment,
-                leaf,
-            )
+    found = _find(connection, batch) if known_ids else {}
+    if found or len({prepared.id for prepared in batch}) < len(batch):
+        fresh, places, refused = _sort_out(batch, found, start, moment)
+        if refused or not fresh:
+            return Written(places, refused)
+        by_seq = {item.seq: item.leaf for item in places}
+        leaves = [by_seq[seq] for seq in range(start, start + len(fresh))]
+    else:
+        # What nearly always comes, and worth a way of its own: all events are new.
+        fresh = batch
+        leaves = [sha256(b"\x00" + prepared.head + moment).digest() for prepared in batch]
+        ids = [prepared.event.id for prepared in batch]
+        places = list(map(Appended, range(start, start + len(batch)), ids, leaves))
+    rows = [
+        (
+            seq,
+            ts,
+            prepared.id,
+            prepared.event.kind,
+            prepared.event.actor,
+            prepared.event.subject,
+            prepared.body,
+            prepared.commitment,
         )
-        places.append(Appended(seq, event.id, leaf))
-        seq += 1
-    if not rows or refused:
-        return Written(places, refused)
+        for seq, prepared in enumerate(fresh, start)
+    ]
     closed: list[tree.ClosedTile] = []
     frontier.extend(leaves, closed)
     _insert(connection, rows)
@@ -140,13 +134,42 @@ def write(
         known = _write_tiles(connection, closed, leaves, start, known)
     elif known is not None:
         known = [*known, *leaves]
-    vault.store(connection, fresh.values(), ts)
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    first = max(start, frontier.size >> tree.TILE_HEIGHT << tree.TILE_HEIGHT)
+    if first < frontier.size:
+        opened = b"".join(leaves[first - start :])
+        connection.exec_driver_sql(_INSERT_OPEN.format(mark), (first, opened))
+    vault.store(connection, ((seq, item) for seq, item in enumerate(fresh, start) if item.commitment), ts)
     after = (frontier.size, frontier.to_bytes())
     connection.exec_driver_sql(_SET_STATE.format(mark), (after[0], ts, after[1]))
     if known is not None:
         tail.edge, tail.leaves = after, known
-    return Written(places, refused)
+    return Written(places, {})
+
+
+def _sort_out(
+    batch: Sequence[Prepared], found: dict[bytes, Any], start: int, moment: bytes
+) -> tuple[list[Prepared], list[Appended], dict[int, EntryInvalid]]:
+    """``(new events, where each of the batch stands, what is wrong with which)``, for a batch with ids
+    that were seen before."""
+    fresh: dict[bytes, tuple[Appended, Prepared]] = {}
+    places: list[Appended] = []
+    refused: dict[int, EntryInvalid] = {}
+    for at, prepared in enumerate(batch):
+        event, row, earlier = prepared.event, found.get(prepared.id), fresh.get(prepared.id)
+        if row is not None and same_event(row, prepared):
+            places.append(Appended(row.seq, event.id, tree.leaf_hash(row_bytes(row))))
+        elif earlier is not None and (earlier[1].head == prepared.head or earlier[1].event == event):
+            places.append(earlier[0])
+        elif row is not None or earlier is not None:
+            refused[at] = EntryInvalid(
+                f"The id {event.id} already belongs to another event; give every event its own."
+            )
+        else:
+            leaf = sha256(b"\x00" + prepared.head + moment).digest()
+            places.append(Appended(start + len(fresh), event.id, leaf))
+            fresh[prepared.id] = (places[-1], prepared)
+    return [prepared for _, prepared in fresh.values()], places, refused
 
 
 def sign(connection: Connection, signer: Signer, now: int) -> Checkpoint:
@@ -180,30 +203,6 @@ def _find(connection: Connection, batch: Sequence[Prepared]) -> dict[bytes, Any]
     return found
 
 
-def _again(
-    found: dict[bytes, Any],
-    fresh: dict[bytes, tuple[int, Prepared]],
-    prepared: Prepared,
-    leaves: Sequence[bytes],
-    start: int,
-) -> Appended | EntryInvalid:
-    """Where an event stands whose id was seen before, in the log or earlier in this batch."""
-    event = prepared.event
-    row = found.get(prepared.id)
-    if row is not None:
-        if not same_event(row, prepared):
-            return _reused(event.id)
-        return Appended(row.seq, event.id, bytes(row.leaf))
-    seq, first = fresh[prepared.id]
-    if first.head != prepared.head and first.event != event:
-        return _reused(event.id)
-    return Appended(seq, event.id, leaves[seq - start])
-
-
-def _reused(identity: str) -> EntryInvalid:
-    return EntryInvalid(f"The id {identity} already belongs to another event; give every event its own.")
-
-
 def _write_tiles(
     connection: Connection,
     closed: Sequence[tree.ClosedTile],
@@ -222,28 +221,24 @@ def _write_tiles(
         if tile.level == 0:
             earlier: Sequence[bytes] = ()
             if low < start:
-                earlier = (
-                    known
-                    if known is not None
-                    else _column(connection, events.c.leaf, events.c.seq, low, start)
-                )
+                earlier = (read_open(connection, low),) if known is None else known
             data = b"".join([*earlier, *leaves[max(low, start) - start : high - start]])
         else:
             below = tile.level - 1
             first = next((at for at in range(low, high) if (below, at) in roots), high)
-            earlier = _column(connection, tiles.c.root, tiles.c.idx, low, first, tiles.c.level == below)
+            earlier = _roots(connection, below, low, first)
             data = b"".join([*earlier, *(roots[below, at] for at in range(first, high))])
         if len(data) != tree.TILE_WIDTH * tree.HASH:
             raise LogCorrupt(f"Rows are missing below tiles.level={tile.level}, idx={tile.idx}.")
         rows.append({"level": tile.level, "idx": tile.idx, "root": tile.root, "data": data})
     connection.execute(insert(tiles), rows)
+    connection.execute(delete(open_leaves))
     return leaves[len(leaves) - ((start + len(leaves)) & (tree.TILE_WIDTH - 1)) :]
 
 
-def _column(
-    connection: Connection, column: Any, key: Any, low: int, high: int, *where: Any
-) -> Sequence[bytes]:
+def _roots(connection: Connection, level: int, low: int, high: int) -> Sequence[bytes]:
+    """Roots of stored tiles of ``level``, from ``low`` up to ``high``."""
     if low >= high:
         return ()
-    query = select(column).where(key >= low, key < high, *where).order_by(key)
-    return [bytes(item) for item in connection.execute(query).scalars()]
+    query = select(tiles.c.root).where(tiles.c.level == level, tiles.c.idx >= low, tiles.c.idx < high)
+    return [bytes(item) for item in connection.execute(query.order_by(tiles.c.idx)).scalars()]

@@ -2,7 +2,8 @@
 
 A case waits in ``open``. A decision takes it to ``decided``; where the case is critical the first
 one only takes it to ``second``, and two that differ take it to ``disputed``, where a third person
-decides. An appeal takes it to ``appealed``, and the answer to the appeal to ``closed``.
+decides. A reviewer who is not sure makes any open case critical. An appeal takes it to ``appealed``,
+and the answer to the appeal to ``closed``; so does the end of what the case was about (``dropped``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ DISPUTED = "disputed"
 DECIDED = "decided"
 APPEALED = "appealed"
 CLOSED = "closed"
+DROPPED = "dropped"
+"""The action of a case that ended without a decision: what it was about is gone."""
 WAITING = (OPEN, SECOND, DISPUTED, APPEALED)
 """States in which a reviewer has something to do."""
 STATES = (*WAITING, DECIDED, CLOSED)
@@ -134,6 +137,14 @@ def _decided(case: Case, entry: Entry) -> Case:
     )
 
 
+def _escalated(case: Case, _entry: Entry) -> Case:
+    return replace(case, critical=True, holder=None, held_until=None)
+
+
+def _dropped(case: Case, _entry: Entry) -> Case:
+    return replace(case, state=CLOSED, action=DROPPED, holder=None, held_until=None)
+
+
 def _appealed(case: Case, entry: Entry) -> Case:
     return replace(
         case, state=APPEALED, appeal_seq=entry.seq, due_ts=entry.body["due_ts"], holder=None, held_until=None
@@ -165,6 +176,8 @@ _CHANGES = {
     "case.claimed": _claimed,
     "case.returned": _returned,
     "case.decided": _decided,
+    "case.escalated": _escalated,
+    "case.dropped": _dropped,
     "case.appealed": _appealed,
     "case.appeal_decided": _appeal_decided,
 }

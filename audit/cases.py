@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -81,12 +82,13 @@ class CaseBook:
         *,
         kind: str | None = None,
         subject: str | None = None,
+        owner: str | None = None,
         after: int | None = None,
         limit: int = 100,
     ) -> list[Case]:
         """Cases, oldest first. ``state``: one of :data:`~guarded_sora.audit.case.STATES`, or
         ``waiting`` for all a reviewer can act on. ``after``: ``opened_seq`` of the last one seen."""
-        query = select(cases).order_by(cases.c.opened_seq).limit(limit)
+        query = select(cases).order_by(cases.c.opened_seq)
         if state == "waiting":
             query = query.where(cases.c.state.in_(states.WAITING))
         elif state is not None:
@@ -99,8 +101,11 @@ class CaseBook:
             query = query.where(cases.c.subject == subject)
         if after is not None:
             query = query.where(cases.c.opened_seq > after)
+        # The owner stands in the record alone: rows are read until enough of them are the owner's.
+        query = query.limit(limit) if owner is None else query
         with reading(self._log.engine) as connection:
-            return [states.from_row(row) for row in connection.execute(query)]
+            found = (states.from_row(row) for row in connection.execute(query))
+            return list(islice((case for case in found if owner in (None, case.owner)), limit))
 
     def show(self, case_id: str) -> Case:
         """One case. Raises ``NotFound``."""
@@ -118,15 +123,24 @@ class CaseBook:
         return self._log.view(seq, viewer=viewer, reason=reason)
 
     def claim(
-        self, reviewer: str, *, kind: str | None = None, lease_seconds: int = LEASE_SECONDS
+        self,
+        reviewer: str,
+        *,
+        kind: str | None = None,
+        case_id: str | None = None,
+        lease_seconds: int = LEASE_SECONDS,
     ) -> Case | None:
         """Hand the oldest waiting case to ``reviewer`` for ``lease_seconds``; None when there is none.
+
+        ``kind`` and ``case_id`` narrow what may be handed out.
 
         Nobody gets a case another person holds, or a second opinion on a decision of their own.
         """
         query = select(cases).where(cases.c.state.in_(states.WAITING)).order_by(cases.c.opened_seq)
         if kind is not None:
             query = query.where(cases.c.kind == kind)
+        if case_id is not None:
+            query = query.where(cases.c.case_id == case_id)
         with self._log.transaction() as tx:
             free = query.where(
                 cases.c.holder.is_(None) | (cases.c.held_until <= tx.now) | (cases.c.holder == reviewer)
@@ -146,6 +160,26 @@ class CaseBook:
                 raise Conflict("This case is not claimed by this reviewer.")
             body = {"reason_code": _slug("reason code", reason_code)}
             return self._step(tx, found, "case.returned", reviewer, body)
+
+    def escalate(self, case_id: str, *, reviewer: str, reason_code: str) -> Case:
+        """Ask for a second opinion: from now on two people must decide. Raises ``Conflict``, ``NotFound``."""
+        with self._log.transaction() as tx:
+            found = self._get(tx.connection, case_id)
+            if found.state != states.OPEN or found.critical:
+                raise Conflict("Only an open case that one person could decide can be given to two.")
+            if found.held_at(tx.now) and found.holder != reviewer:
+                raise Conflict("Another reviewer holds this case; take the next one.")
+            body = {"reason_code": _slug("reason code", reason_code)}
+            return self._step(tx, found, "case.escalated", reviewer, body)
+
+    def drop(self, case_id: str, *, actor: str, reason_code: str) -> Case:
+        """End a case that is not closed because what it is about is gone, such as after an erasure."""
+        with self._log.transaction() as tx:
+            found = self._get(tx.connection, case_id)
+            if found.state == states.CLOSED:
+                raise Conflict("The case is closed already.")
+            body = {"reason_code": _slug("reason code", reason_code)}
+            return self._step(tx, found, "case.dropped", actor, body)
 
     def decide(
         self,
@@ -198,7 +232,7 @@ class CaseBook:
     ) -> Case:
         """``uphold`` the decision or ``overturn`` it to ``action``; by somebody who did not make it.
 
-        Overturning takes back the strikes the case gave.
+        Overturning takes back the strikes the case gave, and counts for whoever appealed.
         """
         if outcome not in ("uphold", "overturn"):
             raise EntryInvalid("An appeal ends with uphold or overturn.")
@@ -217,7 +251,13 @@ class CaseBook:
             after = self._step(tx, found, "case.appeal_decided", reviewer, body, note)
             if outcome == "overturn":
                 self._remove_strikes(tx, found, reviewer)
+                who = search.read(tx.connection, found.appeal_seq or 0).actor
+                tx.append([Event(kind="appeal.won", actor=reviewer, subject=who, body={"case": case_id})])
             return after
+
+    def appeals_won(self, who: str) -> int:
+        """How many appeals of ``who`` overturned a decision."""
+        return self._log.count("appeal.won", subject=who)
 
     def strike(self, case_id: str, who: str, *, reviewer: str, reason_code: str) -> int:
         """Record a strike against ``who`` for a decided case; returns how many stand against them."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
 from sqlalchemy import select
 
 from guarded_sora.audit import search, tree
@@ -20,15 +17,14 @@ from guarded_sora.audit.append import read_state
 from guarded_sora.audit.checkpoint import Checkpoint
 from guarded_sora.audit.connections import reading
 from guarded_sora.audit.entry import Entry, row_bytes
-from guarded_sora.audit.errors import EntryInvalid, FileFailed, LogCorrupt
+from guarded_sora.audit.errors import FileFailed, LogCorrupt
 from guarded_sora.audit.log import AuditLog
 from guarded_sora.audit.search import Moment
+from guarded_sora.audit.sinks import ExportRow, Sink, built_in
 from guarded_sora.audit.tables import events
 from guarded_sora.audit.tiles import TileCache, TileReader
 
 Progress = Callable[[int, int], None]
-FORMATS = ("jsonl", "csv")
-CSV_COLUMNS = ("seq", "id", "time", "kind", "actor", "subject", "body", "entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,40 +75,42 @@ def export_tiles(log: AuditLog, directory: Path, progress: Progress | None = Non
 def export_entries(
     log: AuditLog,
     path: Path,
-    form: str = "jsonl",
+    form: str | Sink = "jsonl",
     *,
     kind: str | None = None,
     actor: str | None = None,
     subject: str | None = None,
     since: Moment | None = None,
     until: Moment | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write entries to ``path``, with the checkpoint at ``path`` + ``.checkpoint`` and the key beside it.
 
-    ``jsonl``: a line holds the entry's exact bytes, its inclusion path and its place, so that any
-    selection is checked by itself: ``verifier FILE --key KEY``. ``csv``: for spreadsheets; its last
-    column holds the same bytes. Payloads are never exported.
+    ``form``: one of ``guarded_sora.audit.sinks.BUILT_IN`` or a sink of one's own. Every row of the
+    built-in ones holds the entry's exact bytes, its place and its inclusion path, so that any selection
+    is checked by itself: ``python -m guarded_sora.audit.verifier FILE --key KEY``. Payloads are never
+    exported. Raises ``EntryInvalid`` for an unknown format, ``FileFailed``.
     """
-    if form not in FORMATS:
-        raise EntryInvalid(f"Entries are exported as {' or '.join(FORMATS)}.")
+    sink = built_in(form) if isinstance(form, str) else form
     checkpoint = log.checkpoint()
-    count = 0
+    cache, count = TileCache(64), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
-            if form == "csv":
-                file.write(_csv(CSV_COLUMNS))
-            for page in _pages(log, checkpoint.size, kind, actor, subject, since, until):
-                with reading(log.engine) as connection:
-                    nodes = TileReader(connection, checkpoint.size, TileCache(64))
-                    for entry in page:
-                        if form == "csv":
-                            file.write(_csv(_cells(entry)))
-                        else:
-                            proof = tree.inclusion_path(entry.seq, checkpoint.size, nodes)
-                            file.write(_line(entry, proof))
-                count += len(page)
+            with closing(sink.open(file)) as writer:
+                for page in _pages(log, checkpoint.size, kind, actor, subject, since, until):
+                    with reading(log.engine) as connection:
+                        nodes = TileReader(connection, checkpoint.size, cache)
+                        writer.write(
+                            [
+                                ExportRow(entry, tree.inclusion_path(entry.seq, checkpoint.size, nodes))
+                                for entry in page
+                            ]
+                        )
+                    count += len(page)
+                    if progress is not None:
+                        progress(page[-1].seq + 1, checkpoint.size)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -128,11 +126,16 @@ def write_verifier(path: Path) -> None:
 
     Whoever runs it needs Python and ``cryptography``, nothing else. Raises ``FileFailed``.
     """
-    source = (Path(__file__).parent / "verifier.py").read_bytes()
+    files = {
+        f"verifier/{source.name}": source.read_bytes()
+        for source in sorted((Path(__file__).parent / "verifier").glob("*.py"))
+    }
+    files["__main__.py"] = b"import runpy\nrunpy.run_module('verifier', run_name='__main__')\n"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        # A fixed date: the same source gives the same bytes.
-        file.writestr(zipfile.ZipInfo("__main__.py", (1980, 1, 1, 0, 0, 0)), source)
+        for name, data in files.items():
+            # A fixed date: the same source gives the same bytes.
+            file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     try:
         _put(path, b"#!/usr/bin/env python3\n" + archive.getvalue())
     except OSError as error:
@@ -167,29 +170,6 @@ def _pages(
             return
         yield page
         after = page[-1].seq
-
-
-def _line(entry: Entry, path: tuple[bytes, ...]) -> bytes:
-    proof = orjson.dumps([base64.b64encode(item).decode() for item in path])
-    return b'{"entry":%b,"proof":%b,"seq":%d}\n' % (entry.canonical, proof, entry.seq)
-
-
-def _cells(entry: Entry) -> tuple[str, ...]:
-    body = orjson.dumps(dict(entry.body), option=orjson.OPT_SORT_KEYS).decode()
-    moment = datetime.fromtimestamp(entry.ts / 1000, UTC).isoformat(timespec="milliseconds")
-    names = (_quiet(entry.kind), _quiet(entry.actor), _quiet(entry.subject))
-    return (str(entry.seq), entry.id, moment, *names, body, entry.canonical.decode())
-
-
-def _quiet(cell: str) -> str:
-    """A cell that a spreadsheet does not run as a formula; the ``entry`` column keeps the exact text."""
-    return f"'{cell}" if cell[:1] in "=+-@\t\r" else cell
-
-
-def _csv(cells: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
 
 
 def _bundle(log: AuditLog, directory: Path, idx: int, width: int) -> int:

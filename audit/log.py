@@ -16,7 +16,7 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select
 
-from guarded_sora.audit import erasure, retention, search, tree, words
+from guarded_sora.audit import erasure, pending, retention, search, tree, words
 from guarded_sora.audit.append import Appended, read_state
 from guarded_sora.audit.checkpoint import Checkpoint, Signer, open_note
 from guarded_sora.audit.connections import check_schema, reading
@@ -95,6 +95,19 @@ class AuditLog:
         """
         return self._writer.append(events)
 
+    def submit(self, events: Sequence[Event]) -> tuple[str, ...]:
+        """Hand ``events`` in for a :class:`~guarded_sora.audit.pending.Sequencer`; returns their ids.
+
+        They are safe on disk, wait for nobody's lock, and stand in the log a little later. Raises as
+        :meth:`append`.
+        """
+        return pending.submit(self.engine, self._vault, events)
+
+    def wait(self, ids: Sequence[str], seconds: float = 10.0) -> tuple[Appended, ...]:
+        """Where submitted events stand. Raises ``EntryInvalid`` for one the log would not take,
+        ``NotFound`` when a sequencer has not moved them within ``seconds``."""
+        return pending.wait(self, ids, seconds)
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction of one's own: check, append and update projections, all or nothing."""
         return self._writer.transaction()
@@ -151,6 +164,13 @@ class AuditLog:
         self.append([Event(kind="payload.viewed", actor=viewer, subject=entry.subject, body=body)])
         return self.payload(seq)
 
+    def disclose(self, seq: int, *, viewer: str, reason: str = "") -> tuple[bytes, bytes] | None:
+        """Salt and payload of event ``seq``, for a dossier; the look is logged first, as by :meth:`view`."""
+        if self.view(seq, viewer=viewer, reason=reason) is None:
+            return None
+        with reading(self.engine) as connection:
+            return self._vault.disclose(connection, search.read(connection, seq))
+
     def tail(self, count: int = 10) -> list[Entry]:
         """The newest ``count`` entries, oldest of them first."""
         with reading(self.engine) as connection:
@@ -162,6 +182,7 @@ class AuditLog:
         kind: str | None = None,
         actor: str | None = None,
         subject: str | None = None,
+        text: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
         after: int | None = None,
@@ -169,7 +190,8 @@ class AuditLog:
     ) -> list[Entry]:
         """Entries that match every filter, oldest first; the last one's ``seq`` is the next ``after``.
 
-        ``kind`` may end in ``.*``. ``since`` is included, ``until`` is not.
+        ``kind`` may end in ``.*``. ``since`` is included, ``until`` is not. ``text``: words of
+        searchable payloads, as in :meth:`search_text`.
         """
         with reading(self.engine) as connection:
             return search.find(
@@ -177,6 +199,7 @@ class AuditLog:
                 kind=kind,
                 actor=actor,
                 subject=subject,
+                text=text,
                 since=since,
                 until=until,
                 after=after,

@@ -91,13 +91,15 @@ class NoticeDesk:
         contact: str = "",
         link: str = "",
         evidence: Mapping[str, Any] | None = None,
+        attached: Mapping[str, str] | None = None,
         now: int,
     ) -> Notice:
         """Open a case for a complaint about ``about`` (a clip id, or the SHA-256 of an upload).
 
         Identity is optional. ``statement``, ``contact`` and ``link`` are personal data: they are kept
         encrypted under a pseudonym made for this complainant, who can be erased alone. ``evidence``:
-        integers and short text for the entry. ``now``: milliseconds since 1970, when the clock starts.
+        integers and short text for the entry. ``attached``: more text to keep encrypted with the words.
+        ``now``: milliseconds since 1970, when the clock starts.
         """
         if claim not in CLAIMS or by not in COMPLAINANTS:
             raise EntryInvalid(
@@ -106,7 +108,8 @@ class NoticeDesk:
         clock = shortest(claim, by, jurisdiction, self._known)
         complainant = f"complainant-{uuid7()}"
         due = now + clock.hours * HOUR_MS
-        words = orjson.dumps({"statement": _safe(statement), "contact": _safe(contact), "link": _safe(link)})
+        said = {"statement": statement, "contact": contact, "link": link, **(attached or {})}
+        words = orjson.dumps({name: _safe(value) for name, value in said.items()})
         case_id = self._book.open(
             f"notice.{claim}",
             about,
@@ -194,10 +197,19 @@ def statement_of_reasons(
         "territorial_scope": list(territories),
         "application_date": _day(decided.ts),
         "content_date": _day(case.opened_ts),
-        "source_type": "SOURCE_TYPE_NOTIFICATION" if case.kind.startswith("notice.") else "SOURCE_VOLUNTARY",
+        "source_type": _source(case),
         "automated_detection": "Yes" if automated_detection else "No",
         "automated_decision": automated_decision,
     }
+
+
+def _source(case: Case) -> str:
+    if not case.kind.startswith("notice."):
+        return "SOURCE_VOLUNTARY"
+    return {
+        "trusted_flagger": "SOURCE_TRUSTED_FLAGGER",
+        "authority": "SOURCE_TYPE_OTHER_NOTIFICATION",
+    }.get(str(case.summary.get("by")), "SOURCE_ARTICLE_16")
 
 
 def _day(ts: int) -> str:

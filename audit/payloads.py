@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from guarded_sora.audit import search, words
 from guarded_sora.audit.entry import Commitment, Entry, Prepared
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt
-from guarded_sora.audit.tables import payloads, subject_keys
+from guarded_sora.audit.tables import payloads, pending, subject_keys
 
 SALT = 32
 NONCE = 12
@@ -67,14 +67,12 @@ class Vault:
             if owner not in keys:
                 keys[owner] = self._key_for(connection, owner, now)
             key_id, cipher = keys[owner]
-            nonce = os.urandom(NONCE)
-            sealed = cipher.encrypt(nonce, prepared.salt + prepared.event.payload, prepared.id)
             rows.append(
                 {
                     "seq": seq,
                     "owner": owner,
                     "key_id": key_id,
-                    "ciphertext": nonce + sealed,
+                    "ciphertext": _sealed(cipher, prepared.salt + prepared.event.payload, prepared.id),
                     "searchable": prepared.event.searchable,
                 }
             )
@@ -112,6 +110,33 @@ class Vault:
                 "use the key this log was made with."
             ) from error
 
+    def seal(
+        self, connection: Connection, owner: str, plain: bytes, identity: bytes, now: int
+    ) -> tuple[bytes, bytes]:
+        """``(key id, ciphertext)`` of salt and payload for an event that is not in the log yet."""
+        key_id, cipher = self._key_for(connection, owner, now)
+        return key_id, _sealed(cipher, plain, identity)
+
+    def unseal(
+        self, connection: Connection, key_id: bytes, ciphertext: bytes, identity: bytes
+    ) -> tuple[bytes, bytes] | None:
+        """Salt and payload of what :meth:`seal` made; None when its owner was erased since.
+
+        Raises ``LogCorrupt`` when it cannot be opened.
+        """
+        wrapped = connection.execute(
+            select(subject_keys.c.wrapped).where(subject_keys.c.key_id == key_id)
+        ).scalar()
+        if wrapped is None:
+            return None
+        try:
+            plain = AESGCM(self._unwrap(key_id, wrapped)).decrypt(
+                ciphertext[:NONCE], ciphertext[NONCE:], identity
+            )
+        except (InvalidTag, ValueError) as error:
+            raise LogCorrupt("A payload that waits cannot be decrypted; the database was changed.") from error
+        return plain[:SALT], plain[SALT:]
+
     def open(self, connection: Connection, entry: Entry) -> bytes | None:
         """The payload of ``entry``, or None when it has none or it was erased.
 
@@ -119,6 +144,19 @@ class Vault:
         """
         if entry.payload is None:
             return None
+        row = self._row(connection, entry)
+        if row.erased_at is not None:
+            return None
+        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)[1]
+
+    def disclose(self, connection: Connection, entry: Entry) -> tuple[bytes, bytes] | None:
+        """Salt and payload of ``entry``, so that others can check the commitment; None as in :meth:`open`."""
+        row = None if entry.payload is None else self._row(connection, entry)
+        if row is None or row.erased_at is not None:
+            return None
+        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)
+
+    def _row(self, connection: Connection, entry: Entry) -> Any:
         row = connection.execute(
             select(payloads.c.key_id, payloads.c.ciphertext, payloads.c.erased_at, subject_keys.c.wrapped)
             .outerjoin_from(payloads, subject_keys, payloads.c.key_id == subject_keys.c.key_id)
@@ -126,11 +164,11 @@ class Vault:
         ).first()
         if row is None:
             raise LogCorrupt(f"The row payloads.seq={entry.seq} is missing; the database was changed.")
-        if row.erased_at is not None:
-            return None
-        return self._open(entry, row.key_id, row.ciphertext, row.wrapped)
+        return row
 
-    def _open(self, entry: Entry, key_id: bytes, ciphertext: bytes | None, wrapped: bytes | None) -> bytes:
+    def _open(
+        self, entry: Entry, key_id: bytes, ciphertext: bytes | None, wrapped: bytes | None
+    ) -> tuple[bytes, bytes]:
         where = f"The row payloads.seq={entry.seq}"
         if ciphertext is None or wrapped is None or entry.payload is None:
             raise LogCorrupt(f"{where} lost its key or data without an erasure; the database was changed.")
@@ -143,7 +181,7 @@ class Vault:
         salt, payload = plain[:SALT], plain[SALT:]
         if not hmac.compare_digest(digest(salt, payload), entry.payload.hmac):
             raise LogCorrupt(f"{where} is not what its entry commits to; the database was changed.")
-        return payload
+        return salt, payload
 
     def rewrap(self, connection: Connection, new_key: bytes) -> int:
         """Wrap every living owner key under ``new_key``; returns how many.
@@ -164,9 +202,17 @@ class Vault:
         return len(rows)
 
 
+def _sealed(cipher: AESGCM, plain: bytes, identity: bytes) -> bytes:
+    nonce = os.urandom(NONCE)
+    return nonce + cipher.encrypt(nonce, plain, identity)
+
+
 def erase_owner(connection: Connection, vault: Vault, owner: str, now: int) -> Mapping[str, int]:
     """Delete every key, salt, payload and search word of ``owner``; ``{"keys": n, "payloads": n}``."""
     count = erase_payloads(connection, vault, payloads.c.owner == owner, now)
+    count += connection.execute(
+        update(pending).where(pending.c.owner == owner).values(owner=None, ciphertext=None)
+    ).rowcount
     keys = connection.execute(
         update(subject_keys)
         .where(subject_keys.c.owner == owner, subject_keys.c.wrapped.is_not(None))

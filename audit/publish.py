@@ -13,8 +13,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -35,7 +36,7 @@ Post = Callable[[str, bytes], tuple[int, str, str]]
 
 
 class Publisher(Protocol):
-    """Where checkpoints go. Others may be written for object stores with a retention lock."""
+    """Where checkpoints go."""
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Keep the checkpoint. Raises ``FileFailed``."""
@@ -65,15 +66,19 @@ class FilePublisher:
             text = self.path.read_text(encoding="utf-8")
         except OSError as error:
             raise FileFailed(f"{self.path} cannot be read ({error.strerror}).") from error
-        notes: list[str] = []
-        head: str | None = None
-        for part in text.split("\n\n"):
-            if head is None:
-                head = part
-            else:
-                notes.append(f"{head}\n\n{part}\n")
-                head = None
-        return [note for note in notes if note.split("\n\n")[1].startswith(DASH)]
+        return [note for note in split_notes(text) if _is_whole(note)]
+
+
+def split_notes(text: str) -> list[str]:
+    """The checkpoints in a text that holds one or many, as :class:`FilePublisher` writes them."""
+    parts = text.split("\n\n")
+    notes = [f"{head}\n\n{lines.rstrip()}\n" for head, lines in zip(parts[::2], parts[1::2], strict=False)]
+    return notes or [text]
+
+
+def _is_whole(note: str) -> bool:
+    _, blank, lines = note.partition("\n\n")
+    return bool(blank) and lines.startswith(DASH)
 
 
 class HttpPublisher:
@@ -87,6 +92,66 @@ class HttpPublisher:
         status, _, _ = self._post(self.url, checkpoint.note.encode())
         if not 200 <= status < 300:
             raise FileFailed(f"{self.url} answered {status} to the checkpoint; it was not published.")
+
+
+class ObjectStorePublisher:
+    """Puts every checkpoint into an object store of its own name, locked until its retention ends.
+
+    ``client`` speaks S3 (``put_object``, ``head_object``), such as boto3's. The lock is in compliance
+    mode: nobody, the account's owner included, can delete or overwrite the object before its time. A
+    bucket made without object lock refuses, and a store that takes the object without locking it is
+    found out by asking.
+    """
+
+    def __init__(self, client: Any, bucket: str, prefix: str = "", *, days: int = 365) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._days = days
+
+    @classmethod
+    def at(cls, place: str, *, days: int = 365, endpoint: str | None = None) -> ObjectStorePublisher:
+        """For ``BUCKET/PREFIX``, with boto3 and the credentials it finds. Raises ``FileFailed``."""
+        try:
+            import boto3
+        except ImportError as error:
+            raise FileFailed(
+                "Publishing to an object store needs boto3; install guarded-sora[objects]."
+            ) from error
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        try:
+            client = boto3.client("s3", endpoint_url=endpoint)
+        except Exception as error:
+            raise FileFailed(
+                f"No client for the object store could be made ({type(error).__name__}); check its settings."
+            ) from error
+        return cls(client, bucket, prefix, days=days)
+
+    def publish(self, checkpoint: Checkpoint) -> None:
+        # Zero-padded, so that a listing runs in the order of the log; the root keeps two logs apart.
+        name = f"{self._prefix}{checkpoint.size:019d}-{checkpoint.root.hex()[:16]}.checkpoint"
+        until = datetime.now(UTC) + timedelta(days=self._days)
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=name,
+                Body=checkpoint.note.encode(),
+                ContentType="text/plain; charset=utf-8",
+                ChecksumAlgorithm="SHA256",
+                ObjectLockMode="COMPLIANCE",
+                ObjectLockRetainUntilDate=until,
+            )
+            kept = self._client.head_object(Bucket=self._bucket, Key=name)
+        except Exception as error:
+            raise FileFailed(
+                f"The object store did not take the checkpoint ({type(error).__name__}); check that the "
+                "bucket was made with object lock and that this account may write to it."
+            ) from error
+        held = kept.get("ObjectLockRetainUntilDate")
+        if kept.get("ObjectLockMode") != "COMPLIANCE" or held is None or held < until - timedelta(minutes=5):
+            raise FileFailed(
+                "The object store took the checkpoint without locking it; use a bucket made with object lock."
+            )
 
 
 class Witness:

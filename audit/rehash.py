@@ -17,7 +17,7 @@ from guarded_sora.audit.connections import reading
 from guarded_sora.audit.entry import from_row, row_bytes
 from guarded_sora.audit.errors import FileFailed, LogCorrupt, ProofInvalid
 from guarded_sora.audit.payloads import Vault
-from guarded_sora.audit.tables import checkpoints, events, payloads, tiles
+from guarded_sora.audit.tables import checkpoints, events, open_leaves, payloads, tiles
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(entries done, entries in all)``."""
@@ -67,6 +67,7 @@ class Rehash:
         self._roots: dict[int, list[bytes]] = {}
         self._payloads = 0
         self._pruned = 0
+        self._open = 0
         self._early: tuple[Problem, ...] = ()
 
     def run(
@@ -98,6 +99,7 @@ class Rehash:
         for top in tops:
             if top.idx >= size >> (tree.TILE_HEIGHT * (top.level + 1)):
                 self._report(f"tiles.level={top.level}, idx={top.idx}", "stands beyond the end of the log")
+        self._open = size >> tree.TILE_HEIGHT << tree.TILE_HEIGHT
         # What was found before the rows were looked at is found again by every run.
         self._early = tuple(self._problems)
         self._start(resume, size)
@@ -189,6 +191,12 @@ class Rehash:
 
     def _chunk(self, low: int, high: int, signed: dict[int, list[Any]]) -> None:
         with reading(self._engine) as connection:
+            # In this order: a leaf leaves the open ones when its tile is written, never before.
+            opened = connection.execute(
+                select(open_leaves)
+                .where(open_leaves.c.seq >= low, open_leaves.c.seq < high)
+                .order_by(open_leaves.c.seq)
+            ).all()
             rows = connection.execute(
                 select(events).where(events.c.seq >= low, events.c.seq < high).order_by(events.c.seq)
             ).all()
@@ -196,17 +204,15 @@ class Rehash:
                 select(tiles).where(
                     tiles.c.level == 0,
                     tiles.c.idx >= low >> tree.TILE_HEIGHT,
-                    tiles.c.idx < high >> tree.TILE_HEIGHT,
+                    tiles.c.idx <= (high - 1) >> tree.TILE_HEIGHT,
                 )
             ).all()
             by_tile = {row.idx: row for row in full}
+            sealed = self._sealed(full, opened)
             found = {row.seq: row for row in rows}
             held = self._payload_rows(connection, low, high)
             for seq in range(low, high):
-                tile = by_tile.get(seq >> tree.TILE_HEIGHT)
-                at = (seq & (tree.TILE_WIDTH - 1)) * tree.HASH
-                sealed = tile.data[at : at + tree.HASH] if tile is not None else None
-                leaf = self._row(connection, seq, found.get(seq), sealed, held)
+                leaf = self._row(connection, seq, found.get(seq), sealed.get(seq), held)
                 closed: list[tree.ClosedTile] = []
                 self._frontier.push(leaf, closed)
                 self._leaves.append(leaf)
@@ -215,31 +221,42 @@ class Rehash:
                 if self._frontier.size in signed:
                     self._check_roots(signed, self._frontier.size)
 
+    @staticmethod
+    def _sealed(full: Sequence[Any], opened: Sequence[Any]) -> dict[int, bytes]:
+        """The leaves that were kept when the rows came in, by position."""
+        kept: dict[int, bytes] = {}
+        runs = [(row.seq, row.leaves) for row in opened]
+        runs += [(row.idx << tree.TILE_HEIGHT, row.data) for row in full]
+        for first, data in runs:
+            for at in range(len(data) // tree.HASH):
+                kept[first + at] = data[at * tree.HASH : (at + 1) * tree.HASH]
+        return kept
+
     def _row(self, connection: Any, seq: int, row: Any, sealed: bytes | None, held: set[int]) -> bytes:
         """Check one event row; returns the leaf hash to go on with.
 
-        Where the row was changed but its tile still remembers the leaf, the tile's leaf is used, so
-        that one changed row is one problem and not a problem of every root after it.
+        Where the row was changed but the leaf that was kept when it came in is still there, that leaf is
+        used, so that one changed row is one problem and not a problem of every root after it.
         """
         where = f"events.seq={seq}"
         if row is None:
-            if seq < self._pruned and sealed is not None and len(sealed) == tree.HASH:
-                return sealed  # pruned; its tile still holds it
-            self._report(where, "is missing")
-            return sealed if sealed is not None and len(sealed) == tree.HASH else bytes(tree.HASH)
+            if seq >= self._pruned or sealed is None:
+                self._report(where, "is missing")
+            return bytes(tree.HASH) if sealed is None else sealed
         try:
             leaf = tree.leaf_hash(row_bytes(row))
         except LogCorrupt:
             self._report(where, "does not hold an entry")
-            return sealed if sealed is not None and len(sealed) == tree.HASH else bytes(row.leaf)
-        if leaf != row.leaf:
-            self._report(where, "holds an entry that does not hash to its leaf")
-        elif sealed is not None and sealed != leaf:
-            self._report(where, "holds an entry that is not the one its tile was closed over")
-        else:
-            self._fields(connection, where, row, held)
-            return leaf
-        return sealed if sealed is not None and len(sealed) == tree.HASH else bytes(row.leaf)
+            return bytes(tree.HASH) if sealed is None else sealed
+        if sealed is None:
+            if seq >= self._open:
+                self._report(f"open_leaves of events.seq={seq}", "are missing from here on")
+                self._open = seq + tree.TILE_WIDTH
+        elif sealed != leaf:
+            self._report(where, "holds another entry than the one that was hashed when it came in")
+            return sealed
+        self._fields(connection, where, row, held)
+        return leaf
 
     def _fields(self, connection: Any, where: str, row: Any, held: set[int]) -> None:
         try:

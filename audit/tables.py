@@ -4,8 +4,13 @@
 An entry is not stored twice: its canonical bytes are made again from the columns of its row, so a
 column cannot say anything else than the entry that was hashed.
 ``tree_state`` is one row: how many events there are and the right edge of the tree.
+``open_leaves`` holds the leaves of the tile that is not full yet; a full tile holds its own.
+``pending`` holds events that were handed in for a sequencer and are not in the log yet.
 ``payloads`` and ``subject_keys`` hold personal data and are the only tables erasure empties.
-``holds`` and ``cases`` are projections: both can be rebuilt from ``events``.
+``holds`` and ``cases`` are projections: both can be rebuilt from ``events``. ``searches`` are settings.
+
+On PostgreSQL the indexes are the smallest that answer: equal values share one key in a B-tree, and
+of a subject, which hardly repeats, only the hash is kept. SQLite's indexes end in the row's number anyway.
 """
 
 from __future__ import annotations
@@ -21,11 +26,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     false,
 )
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every Alembic revision this program knows, oldest first."""
 
 SCHEMA_REVISION = REVISIONS[-1]
@@ -45,19 +49,18 @@ events = Table(
     "events",
     metadata,
     Column("seq", Big, primary_key=True, autoincrement=False),
-    Column("id", LargeBinary(16), nullable=False),
     Column("ts", Big, nullable=False),
+    Column("id", LargeBinary(16), nullable=False),
     Column("kind", Kind, nullable=False),
     Column("actor", String(200), nullable=False),
     Column("subject", String(200), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("payload", LargeBinary(36), nullable=True),
-    Column("leaf", LargeBinary(32), nullable=False),
-    UniqueConstraint("id", name="events_id"),
 )
-Index("events_subject", events.c.subject, events.c.seq)
-Index("events_kind", events.c.kind, events.c.seq)
-Index("events_actor", events.c.actor, events.c.ts)
+Index("events_id", events.c.id, unique=True)
+Index("events_subject", events.c.subject)  # on PostgreSQL over its hash: ask with search.of_subject
+Index("events_kind", events.c.kind)
+Index("events_actor", events.c.actor)
 
 tiles = Table(
     "tiles",
@@ -66,6 +69,41 @@ tiles = Table(
     Column("idx", Big, primary_key=True, autoincrement=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+open_leaves = Table(
+    "open_leaves",
+    metadata,
+    Column("seq", Big, primary_key=True, autoincrement=False),
+    Column("leaves", LargeBinary, nullable=False),
+)
+
+pending = Table(
+    "pending",
+    metadata,
+    Column("n", Big, primary_key=True, autoincrement=True),
+    Column("id", LargeBinary(16), nullable=False),
+    Column("ts", Big, nullable=False),
+    Column("kind", Kind, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("payload", LargeBinary(36), nullable=True),
+    Column("owner", String(200), nullable=True),
+    Column("key_id", LargeBinary(16), nullable=True),
+    Column("ciphertext", LargeBinary, nullable=True),
+    Column("searchable", Boolean, nullable=False, server_default=false()),
+    Column("refused", Text, nullable=True),
+)
+Index("pending_id", pending.c.id, unique=True)
+Index("pending_owner", pending.c.owner)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("filters", Text, nullable=False),
+    Column("ts", Big, nullable=False),
 )
 
 tree_state = Table(

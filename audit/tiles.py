@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from guarded_sora.audit import tree
 from guarded_sora.audit.errors import LogCorrupt
-from guarded_sora.audit.tables import events, tiles
+from guarded_sora.audit.tables import open_leaves, tiles
 
 
 class TileCache:
@@ -103,24 +103,36 @@ class TileReader:
                 raise LogCorrupt(f"The row tiles.level={level}, idx={tile} is missing or damaged.")
             return bytes(data)
         low = tile << tree.TILE_HEIGHT
-        high = low + width - 1
         if level == 0:
-            query = select(events.c.leaf).where(events.c.seq.between(low, high)).order_by(events.c.seq)
-        else:
-            query = (
+            return self._leaves(tile, low, width)
+        high = low + width - 1
+        hashes = (
+            self._connection.execute(
                 select(tiles.c.root)
                 .where(tiles.c.level == level - 1, tiles.c.idx.between(low, high))
                 .order_by(tiles.c.idx)
             )
-        hashes = self._connection.execute(query).scalars().all()
+            .scalars()
+            .all()
+        )
         if len(hashes) != width or any(len(item) != tree.HASH for item in hashes):
-            where = (
-                f"events.seq {low} to {high}"
-                if level == 0
-                else f"tiles.level={level - 1}, idx {low} to {high}"
+            raise LogCorrupt(
+                f"Rows are missing or damaged among tiles.level={level - 1}, idx {low} to {high}."
             )
-            raise LogCorrupt(f"Rows are missing or damaged among {where}.")
         return b"".join(hashes)
+
+    def _leaves(self, tile: int, low: int, width: int) -> bytes:
+        """Part of a lowest row: from the tile where it is full by now, else from the open leaves."""
+        full = select(tiles.c.data).where(tiles.c.level == 0, tiles.c.idx == tile)
+        data = self._connection.execute(full).scalar()
+        if data is None:
+            data = read_open(self._connection, low)
+        if len(data) < width * tree.HASH:
+            # Another writer may have filled the tile between the two reads.
+            data = self._connection.execute(full).scalar() or b""
+        if len(data) < width * tree.HASH:
+            raise LogCorrupt(f"Rows are missing or damaged among open_leaves.seq {low} to {low + width - 1}.")
+        return bytes(data[: width * tree.HASH])
 
     def _nodes(self, level: int, tile: int, width: int) -> bytes:
         key = (level, tile, width)
@@ -129,6 +141,17 @@ class TileReader:
             nodes = tree.tile_nodes(self.row(level, tile, width))
             self._cache.put(key, nodes)
         return nodes
+
+
+def read_open(connection: Connection, low: int) -> bytes:
+    """The leaves of the tile that begins at ``low`` and is not full, joined, up to the first gap."""
+    query = select(open_leaves).where(open_leaves.c.seq >= low).order_by(open_leaves.c.seq)
+    found = b""
+    for row in connection.execute(query):
+        if row.seq != low + len(found) // tree.HASH:
+            break
+        found += row.leaves
+    return found
 
 
 def _ones(size: int) -> list[int]:

@@ -7,7 +7,7 @@ neighbouring nodes of height ``8 * level`` (C2SP tlog-tiles); only full tiles ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -79,20 +79,33 @@ class Frontier:
                 closed.append(ClosedTile(height // TILE_HEIGHT - 1, self.size >> height, hashes[-1]))
         self.size += 1
 
-    def extend(self, leaves: Iterable[bytes], closed: list[ClosedTile]) -> None:
+    def extend(self, leaves: Sequence[bytes], closed: list[ClosedTile]) -> None:
         """:meth:`push` for many leaves."""
-        hashes, size, hash_of = self.hashes, self.size, sha256
-        for leaf in leaves:
-            rest, height = size, 0
-            while rest & 1:
-                leaf = hash_of(b"\x01" + hashes.pop() + leaf).digest()
-                rest >>= 1
-                height += 1
-                if not height % TILE_HEIGHT:
-                    closed.append(ClosedTile(height // TILE_HEIGHT - 1, size >> height, leaf))
-            hashes.append(leaf)
-            size += 1
-        self.size = size
+        at, count = 0, len(leaves)
+        while at < count:
+            if self.size & (TILE_WIDTH - 1) or count - at < TILE_WIDTH:
+                self.push(leaves[at], closed)
+                at += 1
+                continue
+            # A whole tile at once: its rows are hashed quicker than leaf by leaf.
+            row = b"".join(leaves[at : at + TILE_WIDTH])
+            while len(row) > HASH:
+                row = _row_above(row)
+            self._carry(row, TILE_HEIGHT, closed)
+            self.size += TILE_WIDTH
+            at += TILE_WIDTH
+
+    def _carry(self, node: bytes, height: int, closed: list[ClosedTile]) -> None:
+        """Put the root of a full tile at the edge, joined with its equals to the left."""
+        size, rest = self.size, self.size >> height
+        closed.append(ClosedTile(0, rest, node))
+        while rest & 1:
+            node = node_hash(self.hashes.pop(), node)
+            rest >>= 1
+            height += 1
+            if not height % TILE_HEIGHT:
+                closed.append(ClosedTile(height // TILE_HEIGHT - 1, size >> height, node))
+        self.hashes.append(node)
 
     def root(self) -> bytes:
         if not self.hashes:
@@ -167,11 +180,16 @@ def tile_nodes(data: bytes) -> bytes:
     rows = [data]
     row = data
     while len(row) >= 2 * HASH:
-        row = b"".join(
-            sha256(b"\x01" + row[at : at + 2 * HASH]).digest() for at in range(0, len(row) - HASH, 2 * HASH)
-        )
+        row = _row_above(row)
         rows.append(row)
     return b"".join(rows)
+
+
+def _row_above(row: bytes) -> bytes:
+    """Parents of the hashes in ``row``; a last one without a neighbour has none yet."""
+    return b"".join(
+        [sha256(b"\x01" + row[at : at + 2 * HASH]).digest() for at in range(0, len(row) - HASH, 2 * HASH)]
+    )
 
 
 def node_of_tile(nodes: bytes, width: int, height: int, index: int) -> bytes:

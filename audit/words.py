@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BigInteger, Connection, TextualSelect, column, select, text
 
 from guarded_sora.audit.errors import EntryInvalid
 
@@ -55,6 +55,15 @@ def find(connection: Connection, query: str, *, after: int | None = None, limit:
     Words in double quotes must follow each other. Everything else in ``query`` is only a separator:
     no operator of the database's own search language can be reached.
     """
+    found = matching(connection, query).subquery()
+    place = found.c.seq
+    behind = -1 if after is None else after
+    rows = connection.execute(select(place).where(place > behind).order_by(place).limit(limit))
+    return [int(seq) for seq in rows.scalars()]
+
+
+def matching(connection: Connection, query: str) -> TextualSelect:
+    """The statement behind :func:`find`: one column ``seq``. Raises ``EntryInvalid``."""
     terms: list[list[str]] = []
     for number, part in enumerate(query.split('"')):
         words = _WORD.findall(part)
@@ -62,18 +71,11 @@ def find(connection: Connection, query: str, *, after: int | None = None, limit:
     terms = [words for words in terms if words]
     if not terms or sum(map(len, terms)) > MAX_WORDS:
         raise EntryInvalid(f"Search for 1 to {MAX_WORDS} words; put a phrase in double quotes.")
-    values: dict[str, int | str] = {"after": -1 if after is None else after, "limit": limit}
     if connection.dialect.name == "postgresql":
         parts = [f"phraseto_tsquery('simple', :p{at})" for at in range(len(terms))]
-        values |= {f"p{at}": " ".join(words) for at, words in enumerate(terms)}
-        statement = (
-            f"SELECT seq FROM payload_words WHERE words @@ ({' && '.join(parts)}) "  # noqa: S608
-            "AND seq > :after ORDER BY seq LIMIT :limit"
-        )
+        values = {f"p{at}": " ".join(words) for at, words in enumerate(terms)}
+        statement = f"SELECT seq FROM payload_words WHERE words @@ ({' && '.join(parts)})"  # noqa: S608
     else:
-        values |= {"query": " AND ".join('"' + " ".join(words) + '"' for words in terms)}
-        statement = (
-            "SELECT rowid FROM payload_words WHERE payload_words MATCH :query "
-            "AND rowid > :after ORDER BY rowid LIMIT :limit"
-        )
-    return [int(seq) for seq in connection.execute(text(statement), values).scalars()]
+        values = {"query": " AND ".join('"' + " ".join(words) + '"' for words in terms)}
+        statement = "SELECT rowid AS seq FROM payload_words WHERE payload_words MATCH :query"
+    return text(statement).bindparams(**values).columns(column("seq", BigInteger))

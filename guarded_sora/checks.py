@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from guarded_sora.detectors.check import FilmCheck, FilmReport, FrameCheck
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, Finding
-from guarded_sora.policies.text.check import PromptCheck
+from guarded_sora.policies.text.check import PromptCheck, unavailable_reason, weights_of
 from guarded_sora.stages import CheckSummary, StageRunner
+from guarded_sora.stay_down import check_stay_down
 from guarded_sora.store.grants import Scope
 
 
@@ -37,6 +39,7 @@ def check_frames(
     with passage.runner.here(stage):
         findings, checks = inspect_frames(passage, batches, passage.services.frame_checks, scope=scope)
     passage.note(findings, checks)
+    check_stay_down(passage, batches)
 
 
 def inspect_frames(
@@ -76,6 +79,8 @@ def _shadow_findings(passage: Passage, text: str) -> tuple[Finding, ...]:
     aside = StageRunner()  # its records are the trial's own and not part of the request's
     findings: list[Finding] = []
     for check in passage.services.shadow.checks:
+        if unavailable_reason(check):
+            continue
         outcome = aside.run_check(
             check.name,
             lambda check=check: tuple(check.check(text, passage.context)),
@@ -87,12 +92,14 @@ def _shadow_findings(passage: Passage, text: str) -> tuple[Finding, ...]:
 
 
 def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[Sequence[Finding], CheckRun]:
+    if reason := unavailable_reason(check):
+        return (), passage.runner.unavailable(check.name, version=check.version, reason=reason)
     outcome = passage.runner.run_check(
         check.name,
         lambda: tuple(check.check(text, passage.context)),
         version=check.version,
         deadline=passage.services.settings.deadlines.check,
-        summary=_summarise,
+        summary=lambda seen: replace(_summarise(seen), weights_sha256=weights_of(check)),
     )
     return outcome.value or (), outcome.run
 

@@ -13,10 +13,14 @@ import numpy as np
 
 from guarded_sora.errors import GuardedSoraError
 from guarded_sora.finish import READ
+from guarded_sora.keys import FILES
 from guarded_sora.media import ClipFrames, encode, probe
 from guarded_sora.policies.golden import run_golden
 from guarded_sora.provenance.credentials.manifest import Generator, ManifestContent
+from guarded_sora.provenance.credentials.self_test import self_test
 from guarded_sora.provenance.credentials.sign import sign
+from guarded_sora.provenance.credentials.trust_store import PURPOSES, held_list
+from guarded_sora.recovery import recover_releases
 from guarded_sora.services import Services
 
 
@@ -31,16 +35,22 @@ class Examined:
 
 def examine(services: Services) -> Iterator[Examined]:
     """Try every part in turn; a part that raises is ``failed`` and does not stop the others."""
-    yield _try("keys", lambda: f"issuer {services.keys.issuer}")
+    yield _try("keys", lambda: _keys(services))
     yield _try("log", lambda: f"{services.log.size} entries")
+    yield _try("releases", lambda: _releases(services))
     yield _try("policy pack", lambda: _pack(services))
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         film = Path(folder) / "film.mp4"
         yield _try("film encoder and worker", lambda: _encode(services, film))
         yield _try("signing and trust", lambda: _sign(services, film, Path(folder) / "signed.mp4"))
+    yield _try("credentials", lambda: _credentials(services))
+    yield _try("trust lists", lambda: _lists(services))
     for check in services.frame_checks:
         state = "unavailable" if check.unavailable else "ok"
         yield Examined(part=check.name, state=state, detail=check.unavailable)
+    for reader in services.mark_readers:
+        state = "unavailable" if reader.unavailable else "ok"
+        yield Examined(part=f"mark reader {reader.name}", state=state, detail=reader.unavailable)
     if find_spec("torch") is None or find_spec("diffusers") is None:
         yield Examined(
             part="generator",
@@ -58,6 +68,49 @@ def _try(part: str, attempt: Callable[[], str]) -> Examined:
         return Examined(part=part, state="failed", detail=str(error))
     except Exception as error:
         return Examined(part=part, state="failed", detail=type(error).__name__)
+
+
+def _releases(services: Services) -> str:
+    found = recover_releases(services)
+    if not found:
+        return "none was cut off"
+    out = sum(item.released for item in found)
+    return f"{len(found)} cut off and put right: {out} out, {len(found) - out} waiting again"
+
+
+def _keys(services: Services) -> str:
+    """Keys that others on this machine could read are not this installation's alone."""
+    folder = services.keys.folder
+    for path in (folder, *sorted(folder.iterdir())):
+        if path.stat().st_mode & 0o077:
+            raise GuardedSoraError(
+                f"{path} may be read or changed by others; run: chmod -R go-rwx {folder}, and take keys "
+                "that were open for known."
+            )
+    return f"issuer {services.keys.issuer}, {len(FILES)} keys that only their owner can read"
+
+
+def _credentials(services: Services) -> str:
+    found = self_test(services.signer, services.trust, timestamp=services.timestamp)
+    said = "a signed picture reads as trusted and ours, a changed one as tampered"
+    if services.signer.timestamp_url is None:
+        return f"{said}; no timestamp authority is set"
+    if not found.timestamp:
+        raise GuardedSoraError(
+            "The timestamp authority is down or on no list for time; check GUARDED_SORA_TIMESTAMP_URL and "
+            "GUARDED_SORA_TIMESTAMP_ANCHORS."
+        )
+    return f"{said}; the timestamp is trusted"
+
+
+def _lists(services: Services) -> str:
+    today = datetime.now(UTC).date()
+    said = []
+    for purpose in PURPOSES:
+        held = held_list(services.settings.trust, purpose)
+        late = ", a newer one is due" if held.is_stale(today) else ""
+        said.append(f"{held.count} for {purpose}{f' of {held.issued}' if held.issued else ''}{late}")
+    return "; ".join(said)
 
 
 def _pack(services: Services) -> str:

@@ -6,42 +6,46 @@ back from the very file, and the log holds the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from guarded_sora import version
 from guarded_sora.consent import ConsentProof, spend_consents
 from guarded_sora.contact_sheet import contact_sheet
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import ProvenanceError, ReviewRequired
 from guarded_sora.layers import Layered, laws_for, plan_for, tags_for
-from guarded_sora.media import FrameStream, encode, sha256_file
+from guarded_sora.media import EncodedInfo, FrameStream, MediaLimits, encode, sha256_file
+from guarded_sora.media.plane_encoder import encode_planes
+from guarded_sora.media.planes import PlaneStream
 from guarded_sora.passage import Passage
+from guarded_sora.plane_marking import MarkedPlanes
 from guarded_sora.policies.finding import CheckRun, CheckState, Decision
 from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.manifest import (
     TRAINED_ALGORITHMIC_MEDIA,
-    Check,
     Generator,
     Ingredient,
-    ManifestContent,
-    Policy,
-    SoftBinding,
 )
 from guarded_sora.provenance.credentials.read import Credentials, State
 from guarded_sora.provenance.credentials.sign import Signed
 from guarded_sora.provenance.credentials.sign import sign as sign_file
-from guarded_sora.provenance.credentials.signer import FileKeySigner
+from guarded_sora.provenance.credentials.signer import may_travel
 from guarded_sora.provenance.labels import Kind
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
-from guarded_sora.records import checks_digest
 from guarded_sora.release import Release, place
+from guarded_sora.statement import (
+    TIME_WARNINGS,
+    TimeState,
+    make_thumbnail,
+    manifest_content,
+    time_state,
+)
 from guarded_sora.store import ClipState
 from guarded_sora.worker import Worker
 
@@ -61,8 +65,9 @@ class Material:
     """A film that passed every check and waits for its mark.
 
     ``frames`` is re-iterable: the mark may have to be made again, stronger. ``audio_from`` is a
-    file whose audio packets are carried untouched. ``profile``: laws whose labels are wanted on
-    top of those the decision obliges to.
+    file whose audio packets are carried untouched. ``planes``: the film as it was coded; where no label
+    is drawn, its bit depth, colours, times and rotation are kept. ``profile``: laws whose labels are
+    wanted on top of those the decision obliges to. ``source_sha256``: of the film that is protected.
     """
 
     kind: str
@@ -78,12 +83,14 @@ class Material:
     seed: int | None = None
     in_domain: bool | None = None
     warnings: tuple[str, ...] = ()
+    planes: PlaneStream | None = None
     rewrite: Rewrite | None = None
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The signed file in the work folder, read back and found whole."""
+    """The signed file in the work folder, read back and found whole. ``time``: what vouches for its date."""
 
     clip_id: ClipId
     path: Path
@@ -93,6 +100,7 @@ class Finished:
     hashes: tuple[SecondHash, ...]
     seconds: float
     size: tuple[int, int]
+    time: TimeState = TimeState.NONE
 
 
 def finish(passage: Passage, material: Material, decision: Decision) -> Finished:
@@ -125,7 +133,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
                 "The mark could not be read back from the finished film, so nothing was released; "
                 "use a larger or longer film."
             )
-    _confirm_credentials(passage, signed_path, clip_id, signed)
+    read = _confirm_credentials(passage, signed_path, clip_id, signed)
     stream = look_at(signed_path, services.worker)
     hashes: tuple[SecondHash, ...] = passage.stage(
         "fingerprint", fingerprint, stream, deadline=deadlines.mark
@@ -143,6 +151,7 @@ def finish(passage: Passage, material: Material, decision: Decision) -> Finished
         hashes=hashes,
         seconds=stream.info.duration,
         size=(stream.info.width, stream.info.height),
+        time=time_state(passage, signed, read),
     )
 
 
@@ -151,7 +160,7 @@ def release(
 ) -> Release:
     """Record the outcome, and only then move the file to its place."""
     services = passage.services
-    record(passage, finished, ClipState.RESERVED)
+    record(passage, material, finished, ClipState.RESERVED)
     target = output or services.settings.clips / f"{_file_name(finished.clip_id)}.mp4"
     body = passage.outcome(decision, **outcome_body(finished, material))
     seq: int = passage.stage(
@@ -170,12 +179,12 @@ def release(
         audit_seq=seq,
         seed=material.seed,
         in_domain=material.in_domain,
-        warnings=material.warnings,
+        warnings=(*material.warnings, *TIME_WARNINGS.get(finished.time, ())),
         rewrite=material.rewrite,
     )
 
 
-def record(passage: Passage, finished: Finished, state: ClipState) -> None:
+def record(passage: Passage, material: Material, finished: Finished, state: ClipState) -> None:
     """Keep manifest and fingerprint in the store."""
     passage.stage(
         "store",
@@ -188,6 +197,7 @@ def record(passage: Passage, finished: Finished, state: ClipState) -> None:
         fingerprint=finished.hashes,
         seconds=finished.seconds,
         size=finished.size,
+        source_sha256=material.source_sha256,
         deadline=passage.services.settings.deadlines.record,
     )
 
@@ -216,7 +226,7 @@ def hold(
 ) -> ReviewRequired:
     """Put the finished file under ``home/held`` and record that it waits; returns the error to raise."""
     services = passage.services
-    record(passage, finished, ClipState.HELD)
+    record(passage, material, finished, ClipState.HELD)
     held = services.settings.held / f"{case_id}.mp4"
     body = passage.outcome(decision, case_id=case_id, **outcome_body(finished, material))
     seq: int = passage.stage(
@@ -235,17 +245,13 @@ def outcome_body(finished: Finished, material: Material) -> dict[str, object]:
         "kind": material.kind,
         "seed": material.seed,
         "in_domain": material.in_domain,
+        "time": finished.time.value,
         "backend": {
             "name": material.generator.name,
             "version": material.generator.version,
             "weights_sha256": material.generator.weights_sha256,
         },
     }
-
-
-def soft_binding_value(clip_id: ClipId) -> str:
-    """The text by which other systems look the mark up."""
-    return f"gs1.{clip_id.issuer}{clip_id.id:010x}"
 
 
 def _mark_and_sign(
@@ -257,22 +263,25 @@ def _mark_and_sign(
     consents: tuple[ConsentProof, ...],
 ) -> tuple[Path, Signed]:
     services, deadlines = passage.services, passage.services.settings.deadlines
-    payload = MarkPayload(id=clip_id.id, epoch=services.keys.mark_epoch)
+    mark = services.mark_at(quality, passage.context.tenant)
+    payload = MarkPayload(id=clip_id.id, epoch=mark.key.epoch)
     kind: Kind = "generated" if material.source_type == TRAINED_ALGORITHMIC_MEDIA else "modified"
     laws = laws_for(decision, material.profile)
     labels = plan_for(laws, kind)
     layered = Layered(
         frames=material.frames,
         labels=labels,
-        embed=lambda frames: services.mark_at(quality).embed(frames, payload),
+        embed=lambda frames: mark.embed(frames, payload),
     )
     encoded, signed_path = passage.file("encoded.mp4"), passage.file("signed.mp4")
+    write: Callable[..., EncodedInfo] = partial(encode, layered, fps=material.fps)
+    if material.planes is not None and not labels.names:
+        planes = MarkedPlanes(stream=material.planes, writer=lambda: mark.writer(payload))
+        write = partial(encode_planes, planes, material.planes.format)
     passage.stage(
         "mark_and_encode",
-        encode,
-        layered,
-        encoded,
-        fps=material.fps,
+        write,
+        path=encoded,
         crf=services.settings.encode_crf,
         audio_from=material.audio_from,
         worker=services.worker,
@@ -280,63 +289,35 @@ def _mark_and_sign(
         deadline=deadlines.mark + deadlines.encode,
     )
     signed_path.unlink(missing_ok=True)
-    content = _manifest(passage, material, decision, clip_id, labels.names, consents)
+    content = manifest_content(
+        passage,
+        material,
+        decision,
+        clip_id,
+        labels=labels.names,
+        consents=consents,
+        thumbnail=passage.stage(
+            "thumbnail", make_thumbnail, look_at(encoded, services.worker), deadline=deadlines.encode
+        ),
+    )
     passage.progress.stage("sign")
-    if isinstance(services.signer, FileKeySigner):
-        # Ingredients are strangers' files, so the library meets them in the killable worker.
-        signed = passage.runner.run_in_worker(
-            "sign",
-            SIGN,
-            encoded,
-            signed_path,
-            content,
-            services.signer,
-            trust=services.trust,
-            deadline=deadlines.sign,
-        )
-    else:
-        signed = passage.stage(
-            "sign",
-            sign_file,
-            encoded,
-            signed_path,
-            content,
-            services.signer,
-            trust=services.trust,
-            deadline=deadlines.sign,
-        )
+    # Ingredients are strangers' files, so the library meets them in the killable worker where it can.
+    run: Callable[..., Signed] = (
+        partial(passage.runner.run_in_worker, "sign", SIGN)
+        if may_travel(services.signer)
+        else partial(passage.runner.run, "sign", sign_file)
+    )
+    signed = run(
+        encoded,
+        signed_path,
+        content,
+        services.signer,
+        trust=services.trust,
+        timestamp=services.timestamp,
+        deadline=deadlines.sign,
+    )
     encoded.unlink(missing_ok=True)
     return signed_path, signed
-
-
-def _manifest(
-    passage: Passage,
-    material: Material,
-    decision: Decision,
-    clip_id: ClipId,
-    labels: tuple[str, ...],
-    consents: tuple[ConsentProof, ...],
-) -> ManifestContent:
-    ran = {(check.name, check.version) for check in passage.runner.checks if check.state is CheckState.RAN}
-    return ManifestContent(
-        clip_id=str(clip_id),
-        title=f"{_file_name(clip_id)}.mp4",
-        generator=material.generator,
-        created=datetime.now(UTC),
-        soft_binding=SoftBinding(value=soft_binding_value(clip_id)),
-        provider=passage.services.settings.organisation,
-        tool_version=version.__version__,
-        source_type=material.source_type,
-        edit=material.edit,
-        prompt_commitment=material.prompt_commitment,
-        policy=Policy(id=decision.pack.id, version=decision.pack.version, digest=decision.pack.digest),
-        intent_event_id=passage.intent_id,
-        checks=tuple(Check(name=name, version=number) for name, number in sorted(ran)),
-        checks_digest=checks_digest(passage.runner.checks),
-        consents=tuple((proof.grant_sha256, proof.token_id) for proof in consents),
-        ingredients=material.ingredients,
-        labels=labels,
-    )
 
 
 def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) -> MarkEvidence:
@@ -358,9 +339,11 @@ def _read_mark(passage: Passage, path: Path, clip_id: ClipId, quality: float) ->
     return evidence
 
 
-def look_at(path: Path, worker: Worker) -> FrameStream:
+def look_at(path: Path, worker: Worker, limits: MediaLimits | None = None) -> FrameStream:
     """A film as fingerprints see it; one way for all, or the same film would not match itself."""
-    return FrameStream(path, worker, max_short_side=LOOK_SIDE, sample_fps=LOOK_FPS, strict=False)
+    return FrameStream(
+        path, worker, max_short_side=LOOK_SIDE, sample_fps=LOOK_FPS, limits=limits, strict=False
+    )
 
 
 def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:
@@ -371,7 +354,7 @@ def _carries(evidence: MarkEvidence, clip_id: ClipId) -> bool:
     )
 
 
-def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> None:
+def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: Signed) -> Credentials:
     services = passage.services
     passage.progress.stage("read_credentials")
     read: Credentials = passage.runner.run_in_worker(
@@ -388,6 +371,7 @@ def _confirm_credentials(passage: Passage, path: Path, clip_id: ClipId, signed: 
             "The credentials read back from the finished film are not the ones that were signed "
             f"(state {read.state.value}), so nothing was released; check the keys with 'guarded-sora doctor'."
         )
+    return read
 
 
 def _file_name(clip_id: ClipId) -> str:

@@ -40,6 +40,7 @@ from guarded_sora.provenance.credentials.manifest import Generator
 from guarded_sora.records import context_document
 from guarded_sora.release import Release
 from guarded_sora.services import Services
+from guarded_sora.statement import TimeState
 
 
 def generate(
@@ -109,6 +110,7 @@ def resume(
     *,
     output: Path | None,
     progress: Progress,
+    intent_id: str | None = None,
 ) -> Release:
     """Make the film of a request that a reviewer allowed; the words are checked and recorded again.
 
@@ -117,7 +119,7 @@ def resume(
     target = _targets(output, 1)[0]
     check_writable(target)
     seed = secrets.randbits(31) if request.seed is None else request.seed
-    approved = _approve(services, request, context, progress, [seed], reviewed=True)
+    approved = _approve(services, request, context, progress, [seed], reviewed=True, intent_id=intent_id)
     try:
         return _make(approved.passage, approved, seed, target)
     finally:
@@ -215,13 +217,19 @@ def conclude(
     passage.refuse(decision)
     held = decision.action is Action.REVIEW and not (granted is not None and _adds_nothing(granted, decision))
     finished = finish(passage, material, decision)
-    if held:
+    untimed = (
+        finished.time is TimeState.UNAVAILABLE and passage.services.settings.timestamp.when_down == "hold"
+    )
+    if held or untimed:
         case_id = _open_case(
             passage,
             decision,
             kind="film",
             subject=str(finished.clip_id),
-            payload=orjson.dumps({"kind": material.kind, "sha256": finished.sha256}),
+            payload=orjson.dumps(
+                {"kind": material.kind, "sha256": finished.sha256, "time": finished.time.value}
+            ),
+            reason="timestamp_unavailable" if untimed else "",
         )
         raise hold(passage, material, decision, finished, case_id)
     return release(passage, material, decision, finished, target)
@@ -303,11 +311,17 @@ def abandon(passage: Passage, error: BaseException) -> None:
     passage.close()
 
 
-def _open_case(passage: Passage, decision: Decision, *, kind: str, subject: str, payload: bytes) -> str:
-    """Open a case whose payload, notes and appeals are the actor's own data and go when it is erased."""
+def _open_case(
+    passage: Passage, decision: Decision, *, kind: str, subject: str, payload: bytes, reason: str = ""
+) -> str:
+    """Open a case whose payload, notes and appeals are the actor's own data and go when it is erased.
+
+    ``reason``: why it waits, where that is not the decision.
+    """
+    summary = _summary(decision) | ({"reason": reason} if reason else {})
     try:
         return passage.services.cases.open(
-            kind=kind, subject=subject, summary=_summary(decision), payload=payload, owner=passage.actor
+            kind=kind, subject=subject, summary=summary, payload=payload, owner=passage.actor
         )
     except AuditError as error:
         raise StoreError(f"No case could be opened, so nothing was released: {error}") from error

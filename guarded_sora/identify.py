@@ -57,6 +57,7 @@ class Identity:
     compared: FingerprintMatch | None = None
     seconds: int = 0
     segments: tuple[OwnSegment, ...] = ()
+    hashes: tuple[SecondHash, ...] = ()
 
     def detail(self) -> dict[str, Any]:
         """For the evidence."""
@@ -100,7 +101,7 @@ def identify(
     if record is None:
         record, by = _lookalike(store, hashes), "fingerprint"
     if record is None:
-        return Identity(seconds=len(hashes))
+        return Identity(seconds=len(hashes), hashes=hashes)
     stored = store.fingerprint(record.clip_id)
     compared = match(hashes, stored) if stored and hashes else None
     content = _content(compared, hashes, stored, moved=_moved(mark))
@@ -116,6 +117,7 @@ def identify(
         compared=compared,
         seconds=len(hashes),
         segments=_segments(store, mark, record, content, hashes),
+        hashes=hashes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from guarded_sora.checks import check_frames
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError
 from guarded_sora.finish import READ
+from guarded_sora.marks import look_for_public_marks, read_public_marks
 from guarded_sora.media import FrameStream, read_image
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, CheckState
 from guarded_sora.prompts import PromptRequest
+from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.manifest import Ingredient
 from guarded_sora.provenance.credentials.states import Credentials, State
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 
 LONGEST_VIDEO_PROMPT = 96  # frames; the generator continues from the last few
 
@@ -51,7 +55,8 @@ def read_inputs(passage: Passage, request: PromptRequest) -> Inputs:
             image = read_image(path, passage.services.worker)
         batch = FrameBatch(frames=image[None], times=np.zeros(1), fps=1.0)
         check_frames(passage, [batch], stage="image_prompt_checks")
-        return Inputs(image=image, ingredients=(_ingredient(passage, path, "image prompt"),))
+        carried = _known_mark(passage, [batch], [batch])
+        return Inputs(image=image, ingredients=(_ingredient(passage, path, "image prompt", carried),))
     if request.video is not None:
         path = passage.keep(request.video, "video-prompt")
         stream = FrameStream(path, passage.services.worker, max_short_side=720)
@@ -60,7 +65,9 @@ def read_inputs(passage: Passage, request: PromptRequest) -> Inputs:
         with passage.runner.here("read_video_prompt"):
             last = deque((frame for batch in stream for frame in batch.frames), LONGEST_VIDEO_PROMPT)
             video = np.stack(last)
-        return Inputs(video=video, ingredients=(_ingredient(passage, path, "video prompt"),))
+        small = FrameStream(path, passage.services.worker, max_short_side=360, sample_fps=8.0)
+        carried = _known_mark(passage, small, look_for_public_marks(path, passage.services.worker))
+        return Inputs(video=video, ingredients=(_ingredient(passage, path, "video prompt", carried),))
     return Inputs()
 
 
@@ -85,6 +92,36 @@ def read_credentials(passage: Passage, path: Path, *, stage: str) -> Credentials
     return found
 
 
-def _ingredient(passage: Passage, path: Path, title: str) -> Ingredient:
+def _known_mark(passage: Passage, frames: Iterable[FrameBatch], full: Iterable[FrameBatch]) -> str:
+    """The mark that an input carries, for the record and for the ingredient's title; empty for none.
+
+    What the clip is made of stays visible that way even where the input has no credentials. ``full``:
+    the input at its own size, for marks of others.
+    """
+    services = passage.services
+    found: MarkEvidence = passage.stage(
+        "read_input_mark", services.mark.detect, frames, deadline=services.settings.deadlines.mark
+    )
+    carried = ""
+    if found.payload is not None and found.state is MarkState.PRESENT:
+        carried = str(ClipId(issuer=services.keys.issuer, id=found.payload.id))
+    else:
+        public, _ = read_public_marks(services, passage.runner, full)
+        names = [str(item.detail["message"]) for item in public if item.state == MarkState.PRESENT.value]
+        carried = f"public mark {names[0]}" if names else ""
+    passage.runner.record(
+        CheckRun(
+            name="watermark.input",
+            version=found.mark_version,
+            state=CheckState.RAN,
+            result=carried or found.state.value,
+        )
+    )
+    return carried
+
+
+def _ingredient(passage: Passage, path: Path, title: str, carried: str) -> Ingredient:
     read_credentials(passage, path, stage="read_input_credentials")
-    return Ingredient(path=path, relationship="inputTo", title=title)
+    return Ingredient(
+        path=path, relationship="inputTo", title=f"{title}, carries {carried}" if carried else title
+    )

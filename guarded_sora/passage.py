@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,13 +14,13 @@ from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.consent import Consents, read_consents
 from guarded_sora.errors import Blocked, GuardedSoraError, MediaError, StageFailed, StoreError
+from guarded_sora.history import actor_counters
 from guarded_sora.policies.finding import Action, CheckRun, Decision, Finding, Modality, RequestContext
 from guarded_sora.progress import Progress
 from guarded_sora.records import check_entry, context_entry, decision_entry
 from guarded_sora.services import Services
 from guarded_sora.stages import ReleaseToken, StageRunner
-
-_DAY_MS = 24 * 3600 * 1000
+from guarded_sora.work_folders import WorkFolder
 
 
 class Passage:
@@ -51,7 +50,7 @@ class Passage:
         self.findings: tuple[Finding, ...] = ()
         self.checks: tuple[CheckRun, ...] = ()
         self.shadow_words: tuple[Finding, ...] = ()
-        self._folder: Path | None = None
+        self._folder: WorkFolder | None = None
         self._names: dict[str, str] = {}
         self._consents: Consents | None = None
 
@@ -104,13 +103,14 @@ class Passage:
         )
 
     def count_history(self) -> None:
-        """Give the policy what the log knows of this actor."""
-        since = time.time_ns() // 1_000_000 - _DAY_MS
+        """Give the policy what the log knows of this actor from before this request."""
+        log, cases = self.services.log, self.services.cases
         try:
-            blocks = self.services.log.count(kind="request.blocked", actor=self.actor, since=since)
+            known = actor_counters(log, cases, self.actor, now=time.time_ns() // 1_000_000)
         except AuditError as error:
             raise StoreError(f"The log could not be read, so nothing was made: {error}") from error
-        counters = {**self.context.counters, "actor.blocks_24h": blocks}
+        known["actor.requests_24h"] = max(0, known["actor.requests_24h"] - 1)  # this one's own intent
+        counters = {**self.context.counters, **known}
         self.context = replace(self.context, counters=counters)
 
     def fail(self, error: GuardedSoraError) -> None:
@@ -188,13 +188,12 @@ class Passage:
         if self._folder is None:
             work = self.services.settings.work
             try:
-                work.mkdir(parents=True, exist_ok=True)
-                self._folder = Path(tempfile.mkdtemp(prefix="passage-", dir=work))
+                self._folder = WorkFolder.make(work, "passage-")
             except OSError as error:
                 raise StoreError(
                     f"No work folder could be made under {work} ({error.strerror}); free or unlock it."
                 ) from error
-        return self._folder / name
+        return self._folder.path / name
 
     def keep(self, source: Path, name: str) -> Path:
         """A copy of a caller's file that nobody can exchange between the checks and the use.
@@ -224,4 +223,4 @@ class Passage:
         """Remove the work folder; whatever was released or held has left it."""
         self.token.revoke("the request is over")
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()

@@ -13,6 +13,8 @@ import orjson
 from guarded_sora.errors import UsageError
 from guarded_sora.provenance.labels import plan_labels
 
+SMALLEST_SIDE, LARGEST_SIDE = 48, 4096
+"""Sides of a film, pixels. The mark needs 48: refused here, not after minutes of generating."""
 LONGEST_PROMPT = 100_000  # characters; more is no description of a film but an attempt on the matcher
 LONGEST_SECONDS = 60.0
 LARGEST_COUNT = 16
@@ -44,8 +46,11 @@ class PromptRequest:
             )
         if not (math.isfinite(self.seconds) and 0 < self.seconds <= LONGEST_SECONDS):
             raise UsageError(f"The length must be more than 0 and at most {LONGEST_SECONDS:g} seconds.")
-        if self.size is not None and not all(16 <= side <= 4096 for side in self.size):
-            raise UsageError("Width and height must be 16 to 4096 pixels.")
+        if self.size is not None and not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.size):
+            raise UsageError(
+                f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; a smaller film could not "
+                "carry the invisible mark."
+            )
         if self.seed is not None and not 0 <= self.seed < 2**53:
             raise UsageError("The seed must be a whole number from 0 to 2**53 - 1.")
         plan_labels(self.profile)  # refuses a law that is not known, before anything is made

@@ -9,7 +9,8 @@ from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.finish import Material
 from guarded_sora.guard import abandon, check_writable, conclude
 from guarded_sora.inputs import read_credentials
-from guarded_sora.media import FrameStream
+from guarded_sora.media import FrameStream, sha256_file
+from guarded_sora.media.planes import PlaneStream
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.progress import Progress, Silent
@@ -24,6 +25,7 @@ from guarded_sora.provenance.credentials.states import State
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.release import Release
 from guarded_sora.services import Services
+from guarded_sora.stay_down import refuse_marked
 
 _LOOK_SIDE = 480  # lines at which frame checks see the film
 
@@ -80,6 +82,8 @@ def protect(
             ingredients=ingredients,
             audio_from=source if stream.info.has_audio else None,
             profile=profile,
+            source_sha256=sha256_file(source),
+            planes=_planes(passage, source),
         )
         return conclude(passage, material, decision, output, granted=None)
     except BaseException as error:
@@ -89,6 +93,16 @@ def protect(
         raise
     finally:
         passage.close()
+
+
+def _planes(passage: Passage, source: Path) -> PlaneStream | None:
+    """The film as it is coded, where its planes can be carried; else it goes through sRGB."""
+    planes = PlaneStream(source, passage.services.worker)
+    try:
+        _ = planes.format
+    except MediaError:
+        return None
+    return planes
 
 
 def _parents(passage: Passage, source: Path) -> tuple[Ingredient, ...]:
@@ -109,6 +123,7 @@ def _refuse_marked(passage: Passage, source: Path) -> None:
         deadline=passage.services.settings.deadlines.mark,
     )
     if evidence.state is MarkState.PRESENT:
+        refuse_marked(passage, evidence)
         raise UsageError(
             "This film already carries a mark of this installation; "
             "'guarded-sora verify' says which clip it belongs to."

@@ -9,7 +9,7 @@ from typing import Any
 from guarded_sora.errors import UsageError
 from guarded_sora.media import FrameStream
 from guarded_sora.provenance.conformance.check import LAWS, any_failed, check
-from guarded_sora.provenance.conformance.facts import Facts, MarkFacts
+from guarded_sora.provenance.conformance.facts import Facts, MarkFacts, Operator
 from guarded_sora.provenance.credentials.metadata import Declared
 from guarded_sora.provenance.credentials.rubric import RubricResult
 from guarded_sora.provenance.credentials.states import Credentials
@@ -45,10 +45,12 @@ def examine_laws(
     credentials: Credentials | None,
     declared: Declared | None,
     mark: MarkEvidence | None,
+    ours: bool,
 ) -> tuple[dict[str, Any], bool]:
     """What ``--json`` prints under ``rules``, and whether a clause failed.
 
-    A leg that was not examined stays None in the facts, so its clauses need a human, never pass.
+    A leg that was not examined stays None in the facts, so its clauses need a human, never pass. ``ours``:
+    the film is one of this installation, so that the word of its operator counts.
     """
     labels = None
     if stream is not None:
@@ -56,6 +58,7 @@ def examine_laws(
         labels = runner.run_check(
             "labels", survey_labels, look, version="1", deadline=services.settings.deadlines.mark
         ).value
+    word = services.settings.operator if ours else None
     found = check(
         laws,
         Facts(
@@ -64,6 +67,11 @@ def examine_laws(
             mark=None if mark is None else _mark_facts(mark),
             labels=labels,
             seconds=stream.info.duration if stream is not None else 0.0,
+            operator=Operator(placed=word.placed, detector_url=word.detector_url, notice=word.notice)
+            if word is not None
+            else Operator(),
+            looks_real=word.looks_real if word is not None else None,
+            artistic=word.artistic if word is not None else None,
         ),
     )
     rules = {law: {id: result.as_json() for id, result in clauses.items()} for law, clauses in found.items()}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -18,10 +14,14 @@ from guarded_sora.audit.log import AuditLog
 from guarded_sora.database import log_in_use, open_engine
 from guarded_sora.detectors.check import FrameCheck, default_frame_checks
 from guarded_sora.detectors.errors import DetectorError
+from guarded_sora.detectors.synthetic import SyntheticDetector, open_detector
 from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
 from guarded_sora.keys import KeyRing, open_keys
+from guarded_sora.mark_keys import MarkKeys, open_mark_keys
+from guarded_sora.media import MediaLimits
 from guarded_sora.plugins import load_plugins
+from guarded_sora.policies.adapters import load_prompt_cards
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.errors import PolicyError
 from guarded_sora.policies.finding import Decision
@@ -29,17 +29,23 @@ from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.rewrite import Rewrite, rewrite_prompt
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
 from guarded_sora.policies.text.protected import ProtectedNamesCheck
-from guarded_sora.provenance.credentials.signer import FileKeySigner, Signer
+from guarded_sora.provenance.credentials.signer import Signer
+from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust
 from guarded_sora.provenance.watermark.contract import Watermark
-from guarded_sora.provenance.watermark.keys import MarkKey
+from guarded_sora.provenance.watermark.invisible import public_constants
+from guarded_sora.provenance.watermark.learned import read_card
 from guarded_sora.provenance.watermark.mark import KeyedTileMark
+from guarded_sora.provenance.watermark.readers import MarkReader
+from guarded_sora.recovery import recover_quietly
 from guarded_sora.rollout import Shadow, open_shadow, read_rollout
 from guarded_sora.settings import Settings
-from guarded_sora.store import ClipStore, GrantBook, Registry, RegistryKeys
+from guarded_sora.signing import open_signer, open_trust, timestamp_policy
+from guarded_sora.store import ClipStore, GrantBook, PolicyTexts, Registry, RegistryKeys, StayDownBook
+from guarded_sora.work_folders import sweep
 from guarded_sora.worker import Worker
 
-_LEFT_OVER_SECONDS = 24 * 3600
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,8 +53,9 @@ class Services:
     """What one installation is made of. Close it, or use it in a ``with`` block.
 
     ``backend`` loads the generator on its first call and returns the same one from then on, so
-    that verification never pays for it. ``mark_at`` gives the mark at another quality in dB.
-    ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None.
+    that verification never pays for it. ``mark_at`` gives the mark of a tenant at a quality in dB.
+    ``rewrite`` offers a safer wording for a prompt that may be rewritten, or None. ``limits`` hold for
+    films that are verified.
     """
 
     settings: Settings
@@ -57,6 +64,8 @@ class Services:
     log: AuditLog
     cases: CaseBook
     store: ClipStore
+    stay_downs: StayDownBook
+    policy_texts: PolicyTexts
     registry_keys: RegistryKeys
     registry: Registry
     grants: GrantBook
@@ -64,13 +73,18 @@ class Services:
     shadow: Shadow | None
     prompt_checks: tuple[PromptCheck, ...]
     frame_checks: tuple[FrameCheck, ...]
+    synthetic: Callable[[], SyntheticDetector]
     mark: Watermark
-    mark_at: Callable[[float], Watermark]
+    mark_at: Callable[[float, str], KeyedTileMark]
+    mark_keys: MarkKeys
+    mark_readers: tuple[MarkReader, ...]
     signer: Signer
+    timestamp: TimestampPolicy
     trust: Trust
     worker: Worker
     backend: Callable[[], VideoBackend]
     rewrite: Callable[[str, Decision], Rewrite | None]
+    limits: MediaLimits = field(default_factory=MediaLimits)
 
     def close(self) -> None:
         """Sign a last checkpoint, stop the worker, let go of the database."""
@@ -98,7 +112,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         KeyMissing, StoreError, UsageError: each with one sentence on what to do.
     """
     engine = open_engine(settings.home, settings.database_url)
-    _sweep(settings.work)
+    sweep(settings.work)
     try:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
@@ -106,18 +120,21 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
         pack = load_pack(settings.pack) if settings.pack or not rollout.decides else rollout.decides.load()
         registry_keys = RegistryKeys(keys.commitment_key)
         registry = Registry(engine, registry_keys)
-        key = MarkKey(secret=keys.mark_secret, epoch=keys.mark_epoch)
+        signer = open_signer(settings, keys)
+        mark_keys = open_mark_keys(keys.folder, keys.mark_secret)
 
-        def mark_at(psnr: float) -> Watermark:
-            return KeyedTileMark(key, psnr=psnr)
+        def mark_at(psnr: float, tenant: str) -> KeyedTileMark:
+            return KeyedTileMark(mark_keys.writer(tenant), readers=mark_keys.readers, psnr=psnr)
 
-        return Services(
+        services = Services(
             settings=settings,
             keys=keys,
             engine=engine,
             log=log,
             cases=CaseBook(log),
             store=ClipStore(engine, issuer=keys.issuer),
+            stay_downs=StayDownBook(engine),
+            policy_texts=PolicyTexts(engine),
             registry_keys=registry_keys,
             registry=registry,
             grants=GrantBook(engine, registry_keys),
@@ -126,37 +143,34 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             prompt_checks=(
                 *default_prompt_checks(pack),
                 ProtectedNamesCheck(registry),
+                *load_prompt_cards(settings.prompt_cards),
                 *load_plugins("prompt_checks", settings.prompt_checks),
             ),
             frame_checks=(
                 *default_frame_checks(gallery=registry, works=registry, cards=settings.detector_cards),
                 *load_plugins("detectors", settings.detectors),
             ),
-            mark=mark_at(settings.mark_psnr),
+            synthetic=_once(lambda: open_detector(settings.backbones, alpha=settings.synthetic_alpha)),
+            mark=KeyedTileMark(mark_keys.readers[0], readers=mark_keys.readers, psnr=settings.mark_psnr),
             mark_at=mark_at,
-            signer=FileKeySigner(chain_pem=keys.chain_pem, key_pem=keys.chain_key_pem),
-            trust=Trust(own_root_pem=keys.root_pem),
+            mark_keys=mark_keys,
+            mark_readers=(public_constants(), *map(read_card, settings.mark_readers)),
+            signer=signer,
+            timestamp=timestamp_policy(settings),
+            trust=open_trust(settings, keys, signer),
             worker=Worker(),
             backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
+        services.policy_texts.keep(pack)
+        recover_quietly(services)
+        return services
     except (PolicyError, DetectorError) as error:
         engine.dispose()
         raise UsageError(str(error)) from error
     except BaseException:
         engine.dispose()
         raise
-
-
-def _sweep(work: Path) -> None:
-    """Remove what runs that were killed left behind; younger folders may belong to a run under way."""
-    with suppress(OSError):
-        for folder in work.iterdir():
-            if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
-                if folder.is_dir():
-                    shutil.rmtree(folder, ignore_errors=True)
-                elif not folder.name.startswith("release-"):  # a film under release; its case still needs it
-                    folder.unlink(missing_ok=True)
 
 
 def _load_backend(spec: Any) -> VideoBackend:
@@ -168,11 +182,11 @@ def _load_backend(spec: Any) -> VideoBackend:
     return load_backend(spec)
 
 
-def _once(make: Callable[[], VideoBackend]) -> Callable[[], VideoBackend]:
+def _once(make: Callable[[], T]) -> Callable[[], T]:
     lock = threading.Lock()
-    made: list[VideoBackend] = []
+    made: list[T] = []
 
-    def get() -> VideoBackend:
+    def get() -> T:
         with lock:
             if not made:
                 made.append(make())

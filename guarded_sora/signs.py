@@ -8,6 +8,9 @@ from guarded_sora.provenance.credentials.states import Credentials, State
 from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.verdicts import CredentialSign, MarkSign, Signs
 
+# Anybody can name a film of ours as an ingredient; only a signer we trust is believed that it is one.
+_TRUSTED = (State.TRUSTED, State.TRUSTED_WITH_BAD_INGREDIENT)
+
 
 def read_signs(
     readable: bool,
@@ -18,6 +21,8 @@ def read_signs(
     *,
     exact_file: bool,
     failed: bool,
+    source_film: bool = False,
+    public_mark: bool = False,
 ) -> Signs:
     """Reduce the evidence to signs; None for a leg means that it was not examined or failed."""
     ours_claimed = credentials is not None and credentials.ours and credentials.claims.clip_id
@@ -28,14 +33,16 @@ def read_signs(
         mark=_mark_sign(mark, identity, expected=bool(ours_claimed), failed=failed),
         content=identity.content,
         exact_file=exact_file,
+        source_film=source_film,
         bad_ingredient=credentials is not None and credentials.state is State.TRUSTED_WITH_BAD_INGREDIENT,
         our_ingredient=credentials is not None
-        and credentials.state in (State.TRUSTED, State.VALID_UNKNOWN_SIGNER)
+        and credentials.state in _TRUSTED
         and not credentials.ours
         and any(item.ours and not item.failures for item in credentials.ingredients),
         contradiction=bool(ours_claimed and marked_id and str(marked_id) != ours_claimed),
         declares_synthetic=bool(declared and declared.says_ai),
         claims_ai=bool(credentials and credentials.says_ai),
+        public_mark=public_mark,
         failed=failed,
     )
 

@@ -60,7 +60,8 @@ class DetectorSign(StrEnum):
 
     NOT_RUN = "not_run"
     NOTHING = "nothing"
-    ABSTAINS = "abstains"
+    ABSTAINS = "abstains"  # it looked and may not say anything
+    FOR_REVIEW = "for_review"  # rare among real films, but not shown well enough to be said in public
     LIKELY = "likely"
 
 
@@ -68,7 +69,8 @@ class DetectorSign(StrEnum):
 class Signs:
     """Everything the table looks at.
 
-    ``exact_file``: the log holds this very file's SHA-256. ``bad_ingredient``: trusted credentials
+    ``exact_file``: the log holds this very file's SHA-256. ``source_film``: this very file was given to
+    protect, before it was marked. ``bad_ingredient``: trusted credentials
     whose input fails its own check. ``our_ingredient``: a verified ingredient is a clip of ours.
     ``contradiction``: two sound pieces of evidence name different clips. ``declares_synthetic``:
     the file says of itself that it is synthetic. ``claims_ai``: unproven credentials say so.
@@ -80,6 +82,7 @@ class Signs:
     mark: MarkSign = MarkSign.ABSENT
     content: ContentSign = ContentSign.NONE
     exact_file: bool = False
+    source_film: bool = False
     bad_ingredient: bool = False
     our_ingredient: bool = False
     contradiction: bool = False
@@ -97,7 +100,7 @@ class Signs:
     @property
     def ours_by_content(self) -> bool:
         """The picture resembles a clip of ours, whatever happened to mark and credentials."""
-        return self.content in (ContentSign.SAME, ContentSign.PARTLY)
+        return self.content in (ContentSign.SAME, ContentSign.PARTLY) and not self.source_film
 
     @property
     def tied_to_us(self) -> bool:
@@ -181,6 +184,12 @@ TABLE: tuple[Row, ...] = (
     _row(V.OURS_ALTERED, "credentials_stripped", lambda s: s.ours_by_mark and s.credentials is C.NONE),
     _row(V.OURS_ALTERED, "mark_and_credentials_gone", lambda s: s.ours_by_content),
     _row(V.OURS_ALTERED, "built_on_a_clip_of_ours", lambda s: s.our_ingredient),
+    # The film as it was given to protect: nothing was taken away from it, it never had any of it.
+    _row(
+        V.OURS_ALTERED,
+        "source_before_marking",
+        lambda s: s.source_film and s.credentials in (C.NONE, C.UNCHECKED),
+    ),
     _row(
         V.INCONCLUSIVE,
         "mark_without_fingerprint",
@@ -210,6 +219,7 @@ TABLE: tuple[Row, ...] = (
     _row(V.INCONCLUSIVE, "mark_unchecked", lambda s: s.mark is M.UNCHECKED),
     _row(V.INCONCLUSIVE, "untrusted_claims", lambda s: s.credentials in (C.UNPROVEN, C.OURS_EXPIRED)),
     _row(V.INCONCLUSIVE, "credentials_unchecked", lambda s: s.credentials is C.UNCHECKED),
+    _row(V.INCONCLUSIVE, "detector_ranks_for_review", lambda s: s.detector is D.FOR_REVIEW),
     _row(V.INCONCLUSIVE, "detector_abstains", lambda s: s.detector is D.ABSTAINS),
     _row(V.NO_EVIDENCE, "nothing_found", lambda s: True),
 )

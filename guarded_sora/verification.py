@@ -7,6 +7,7 @@ and never counts as "nothing found".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +17,22 @@ from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
 from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
 from guarded_sora.finish import READ, look_at
 from guarded_sora.identify import Identity, identify
+from guarded_sora.lost_credentials import credentials_detail, recover_lost
+from guarded_sora.marks import look_for_public_marks, mark_detail, read_public_marks, revoked_by
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
 from guarded_sora.provenance.credentials.states import Credentials
-from guarded_sora.provenance.watermark.contract import MarkEvidence
+from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
 from guarded_sora.rules import examine_laws, examine_rubric, known_laws
 from guarded_sora.services import Services
 from guarded_sora.signs import read_signs
 from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
-from guarded_sora.verdicts import ContentSign, Row, VerdictName, judge
+from guarded_sora.store.stay_downs import STAY_DOWN
+from guarded_sora.synthetic import OPEN, look_for_traces
+from guarded_sora.verdicts import ContentSign, Row, Signs, VerdictName, judge
 
 Depth = Literal["credentials", "provenance", "full"]
 
@@ -86,8 +91,12 @@ class _Examination:
         stream, readable = self._open()
         mark = self._mark(stream) if stream is not None else None
         identity = self._identify(stream, mark, credentials)
+        self.evidence += recover_lost(self.services, self.runner, self.path, credentials, mark, identity)
+        given = self._given(sha256)
+        if given and (identity.record is None or identity.record not in given):
+            identity = replace(identity, record=given[-1])
         self._registry(identity, exact, credentials)
-        self._detector()
+        self._stay_down(identity, sha256)
         signs = read_signs(
             readable,
             credentials,
@@ -95,10 +104,14 @@ class _Examination:
             mark,
             identity,
             exact_file=released is not None,
+            source_film=bool(given),
             failed=self.failed,
+            public_mark=readable and self._public_marks(mark),
         )
+        signs = self._synthetic(signs, stream)
         row = judge(signs)
-        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark)
+        ours = bool(exact) or identity.record is not None or (credentials is not None and credentials.ours)
+        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark, ours=ours)
         return self._conclude(row, sha256, identity, rules, broken, included=released is not None)
 
     # -- legs
@@ -124,30 +137,7 @@ class _Examination:
         if found is None:
             self._fault("credentials", outcome.run.reason)
             return None
-        self._add(
-            "credentials",
-            found.state.value,
-            {
-                "ours": found.ours,
-                "reason": found.reason,
-                "issuer": found.issuer,
-                "label": found.label,
-                "clip_id": found.claims.clip_id or None,
-                "source_type": found.claims.source_type or None,
-                "generator": found.claims.generator or None,
-                "says_ai": found.says_ai,
-                "codes": list(found.codes),
-                "ingredients": [
-                    {
-                        "relationship": item.relationship,
-                        "ours": item.ours,
-                        "clip_id": item.clip_id or None,
-                        "failures": list(item.failures),
-                    }
-                    for item in found.ingredients
-                ],
-            },
-        )
+        self._add("credentials", found.state.value, credentials_detail(found))
         return found
 
     def _declared(self) -> Declared | None:
@@ -173,7 +163,7 @@ class _Examination:
     def _open(self) -> tuple[FrameStream | None, bool]:
         """The film for the pixel legs, and whether it can be read at all."""
         self.progress.stage("open")
-        stream = look_at(self.path, self.services.worker)
+        stream = look_at(self.path, self.services.worker, self.services.limits)
         try:
             info = stream.info
             first = next(iter(stream), None)
@@ -214,30 +204,22 @@ class _Examination:
         if found is None:
             self._fault("watermark", outcome.run.reason)
             return None
-        self._add(
-            "watermark",
-            found.state.value,
-            {
-                "mark": found.mark,
-                "log10_p": round(float(found.log10_p), 2),
-                "hypotheses": found.hypotheses,
-                "payload": f"{found.payload.id:010x}" if found.payload else None,
-                "epoch": found.payload.epoch if found.payload else None,
-                "rho": round(float(found.rho), 4),
-                "frames": found.frames,
-                "reason": found.reason,
-                "segments": [
-                    {
-                        "start": round(part.start, 3),
-                        "end": round(part.end, 3),
-                        "payload": None if part.id is None else f"{part.id:010x}",
-                        "state": part.state.value,
-                    }
-                    for part in found.segments
-                ],
-            },
-        )
+        revoked = revoked_by(found, self.services.mark_keys)
+        if revoked is not None:
+            self.notices.append("mark_key_revoked")
+        self._add("watermark", found.state.value, mark_detail(found, revoked))
         return found
+
+    def _public_marks(self, mark: MarkEvidence | None) -> bool:
+        """Whether a mark that everybody can read says "synthetic"; not asked where ours was found."""
+        if self.depth == "credentials" or (mark is not None and mark.state is MarkState.PRESENT):
+            return False
+        self.progress.stage("public_watermarks")
+        evidence, synthetic = read_public_marks(
+            self.services, self.runner, look_for_public_marks(self.path, self.services.worker)
+        )
+        self.evidence += evidence
+        return synthetic
 
     def _identify(
         self, stream: FrameStream | None, mark: MarkEvidence | None, credentials: Credentials | None
@@ -269,6 +251,14 @@ class _Examination:
         self._add("fingerprint", identity.content.value, identity.detail())
         return identity
 
+    def _given(self, sha256: str) -> tuple[ClipRecord, ...]:
+        """The clips that were made when exactly this file was given to protect."""
+        made = self.services.store.by_source(sha256)
+        if made:
+            self._add("audit", "given_to_protect", {"clips": [str(item.clip_id) for item in made]})
+            self.notices.append("given_to_protect")
+        return made
+
     def _registry(
         self, identity: Identity, exact: Sequence[ClipRecord], credentials: Credentials | None
     ) -> None:
@@ -285,9 +275,29 @@ class _Examination:
                 if code not in self.notices:
                     self.notices.append(code)
 
-    def _detector(self) -> None:
-        if self.depth == "full":
-            self._add("detector", "unavailable", {"reason": "no detector of synthetic media is installed"})
+    def _stay_down(self, identity: Identity, sha256: str) -> None:
+        """A film that is no clip of ours may have been taken down as well: by its bytes or its looks."""
+        known, deadline = self.services.stay_downs.known, self.settings.deadlines.check
+        outcome = self.runner.run_check(
+            STAY_DOWN, known, sha256, identity.hashes, version="1", deadline=deadline
+        )
+        if outcome.run.reason:  # it could not be looked up
+            self._fault("registry", outcome.run.reason)
+        elif outcome.value is not None and STAY_DOWN not in self.notices:
+            self._add("registry", STAY_DOWN, {"by": outcome.value.by})
+            self.notices.append(STAY_DOWN)
+
+    def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
+        """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
+        if self.depth != "full" or stream is None:
+            return signs
+        if judge(signs).verdict not in OPEN:
+            self._add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
+            return signs
+        self.progress.stage("detector")
+        evidence, sign = look_for_traces(self.services, self.runner, stream)
+        self.evidence.append(evidence)
+        return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
 
     def _rules(
         self,
@@ -297,6 +307,8 @@ class _Examination:
         credentials: Credentials | None,
         declared: Declared | None,
         mark: MarkEvidence | None,
+        *,
+        ours: bool,
     ) -> tuple[dict[str, Any], bool]:
         """The clauses asked for, and whether one of them failed."""
         rules: dict[str, Any] = {}
@@ -311,6 +323,7 @@ class _Examination:
                 credentials=credentials,
                 declared=declared,
                 mark=mark,
+                ours=ours,
             )
         if rubric:
             self.progress.stage("rubric")

@@ -25,10 +25,10 @@ MAX_OPERATOR_RUN: Final = 4
 COUNTERS: Final = ("blocks_24h", "reviews_24h", "requests_24h", "strikes", "appeals_won")
 """Counters of the actor that conditions may name as ``actor.blocks_24h``; missing ones are 0."""
 
-CATEGORY_MAPS: Final = ("severity", "score", "count", "prompt", "image", "video")
-"""Variables that map every category id to a number: the highest severity (0-3) over all
-modalities, the highest score (0-1), the number of findings, and the highest severity in one
-modality."""
+CATEGORY_MAPS: Final = ("severity", "score", "probability", "count", "prompt", "image", "video")
+"""Variables that map every category id to a number: the highest severity (0-3) over all modalities,
+the highest score (0-1), the highest score that is a calibrated probability, the number of findings,
+and the highest severity in one modality."""
 
 VARIABLES: Final = (
     *CATEGORY_MAPS,
@@ -44,9 +44,12 @@ VARIABLES: Final = (
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)?")
-_INDEX = re.compile(r"\b(severity|score|count|prompt|image|video|actor)\s*\[\s*([^\]]*?)\s*\]")
+_MAPS = rf"\b({'|'.join(CATEGORY_MAPS)}|actor)\s*"
+_INDEX = re.compile(_MAPS + r"\[\s*([^\]]*?)\s*\]")
 _LITERAL = re.compile(r'"([a-z0-9_.]+)"|\'([a-z0-9_.]+)\'')
-_FIELD = re.compile(r"\b(severity|score|count|prompt|image|video|actor)\s*\.\s*([A-Za-z_]\w*)(?!\s*\(|\w)")
+_FIELD = re.compile(
+    r"\b(severity|score|probability|count|prompt|image|video|actor)\s*\.\s*([A-Za-z_]\w*)(?!\s*\(|\w)"
+)
 _OPERATOR_RUN = re.compile(rf"(?:[!\-]\s*){{{MAX_OPERATOR_RUN + 1},}}")
 
 
@@ -67,6 +70,7 @@ def build_variables(
     """
     severity = dict.fromkeys(CATEGORIES, 0)
     score = dict.fromkeys(CATEGORIES, 0.0)
+    probability = dict.fromkeys(CATEGORIES, 0.0)
     count = dict.fromkeys(CATEGORIES, 0)
     seen: dict[Modality, dict[str, int]] = {m: dict.fromkeys(CATEGORIES, 0) for m in Modality}
     for finding in findings:
@@ -75,6 +79,8 @@ def build_variables(
             continue
         severity[category] = max(severity[category], finding.severity)
         score[category] = max(score[category], category_score(finding))
+        if finding.calibrated and finding.score is not None:
+            probability[category] = max(probability[category], finding.score)
         count[category] += 1
         per_modality = seen[finding.modality]
         per_modality[category] = max(per_modality[category], finding.severity)
@@ -84,6 +90,7 @@ def build_variables(
     return {
         "severity": severity,
         "score": score,
+        "probability": probability,
         "count": count,
         "prompt": seen[Modality.PROMPT],
         "image": seen[Modality.IMAGE],
@@ -221,6 +228,7 @@ def _everything(severity: int) -> Any:
             category=category,
             severity=severity,
             score=severity / 3,
+            calibrated=True,
             modality=modality,
             detector="sample",
             detector_version="1",

@@ -24,7 +24,7 @@ from guarded_sora.policies.finding import (
 )
 from guarded_sora.policies.pack import Pack
 from guarded_sora.policies.packfiles import load_yaml, validate
-from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
+from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
 
 if TYPE_CHECKING:
     from guarded_sora.policies.schema import GoldenEntry, GoldenFile
@@ -106,7 +106,8 @@ def _run(
         engine = PolicyEngine(pack, [*pack.enabled_overlays, prompt.overlay])
     findings = [*prompt.findings]
     for check in checks:
-        findings.extend(check.check(prompt.text, prompt.context))
+        if not unavailable_reason(check):
+            findings.extend(check.check(prompt.text, prompt.context))
     decision = engine.decide(findings, prompt.context, prompt.checks)
     fired = any(rule.id == prompt.rule for rule in decision.rules)
     problem = ""
@@ -148,6 +149,7 @@ def _prompt(
             category=item.category,
             severity=item.severity,
             score=item.score,
+            calibrated=item.score is not None,
             modality=Modality(item.modality),
             detector="golden",
             detector_version="1",

@@ -24,7 +24,7 @@ from guarded_sora.policies.finding import (
 )
 from guarded_sora.policies.golden import run_golden
 from guarded_sora.policies.pack import Pack
-from guarded_sora.policies.text.check import PromptCheck
+from guarded_sora.policies.text.check import PromptCheck, run_prompt_check
 
 MILLION: Final = 1_000_000
 MAX_EXAMPLES: Final = 20
@@ -105,16 +105,9 @@ def compare_prompts(
 def _judge(
     engine: PolicyEngine, checks: Sequence[PromptCheck], text: str, context: RequestContext
 ) -> Decision:
-    findings: list[Finding] = []
-    runs: list[CheckRun] = []
-    for check in checks:
-        try:
-            findings.extend(check.check(text, context))
-            state = CheckState.RAN
-        except Exception:
-            state = CheckState.FAILED
-        runs.append(CheckRun(name=check.name, version=check.version, state=state))
-    return engine.decide(findings, context, runs)
+    ran = [run_prompt_check(check, text, context) for check in checks]
+    findings = [finding for seen, _ in ran for finding in seen]
+    return engine.decide(findings, context, [run for _, run in ran])
 
 
 def _difference(pairs: Iterable[tuple[str, Decision, Decision]]) -> Difference:

@@ -58,6 +58,8 @@ def test_the_wheel_holds_every_package_once_and_no_tests(wheel: Path) -> None:
         for name in names
         if name.split("/")[0] in ("tests", "policies", "detectors", "audit", "benchmarks")
     ]
+    assert "guarded_sora/policies/twins.py" in names
+    assert not [name for name in names if name.startswith("guarded_sora/policies/corpus/")]
     assert len(names) == len(set(names))
     assert wheel.stat().st_size <= 90 * 2**20
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
+from guarded_sora.audit.publish import split_notes
+from guarded_sora.cli import dossier
+from guarded_sora.cli.audit_entries import show
+from guarded_sora.cli.audit_export import export
+from guarded_sora.cli.audit_keep import publish, sequence
+from guarded_sora.cli.audit_search import kept_searches, search
 from guarded_sora.cli.exit_status import OK, REFUSED
 from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress
+from guarded_sora.cli.output import clean, open_sora, print_json, progress
 from guarded_sora.errors import UsageError
 
 
@@ -26,36 +30,7 @@ def command() -> None:
 def tail(count: int, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
     """The newest entries, oldest of them first."""
     with open_sora(settings_from(home, database_url)) as sora:
-        _show(sora.services.log.tail(count), as_json=as_json)
-    return OK
-
-
-@command.command("search")
-@click.option("--kind", help="request.released, or request.* for all of a family.")
-@click.option("--actor", help="The actor's name as given to generate, or a pseudonym from the log.")
-@click.option("--subject", help="A clip id, an intent id, a case id or a file's SHA-256.")
-@click.option("--after", type=int, help="Only entries after this sequence number.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-@output_options
-@state_options
-def search(
-    kind: str | None,
-    actor: str | None,
-    subject: str | None,
-    after: int | None,
-    limit: int,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
-    """Entries that match every filter, oldest first."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        if actor is not None and not actor.startswith("actor-"):
-            actor = services.keys.pseudonym("actor", actor)
-        found = services.log.search(kind=kind, actor=actor, subject=subject, after=after, limit=limit)
-        _show(found, as_json=as_json)
+        show(sora.services.log.tail(count), as_json=as_json)
     return OK
 
 
@@ -127,16 +102,33 @@ def check(proof: Path, entry: Path, key: Path, as_json: bool, quiet: bool) -> in
     multiple=True,
     help="A checkpoint kept outside the database; only it shows a rollback. May be given several times.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that keeps the place reached: a run that was stopped goes on there.",
+)
+@click.option("--without-payloads", is_flag=True, help="Leave encrypted data out, as an auditor must.")
 @output_options
 @state_options
 def verify(
-    published: tuple[Path, ...], as_json: bool, quiet: bool, home: Path | None, database_url: str | None
+    published: tuple[Path, ...],
+    resume: Path | None,
+    without_payloads: bool,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
 ) -> int:
-    """Re-hash the whole log and name every row that was changed. Exit status: 0 it holds, 1 not."""
-    notes = [_read(path).decode("utf-8", "replace") for path in published]
+    """Re-hash the whole log and name every row that was changed. Exit status: 0 it holds, 1 not.
+
+    --published takes a checkpoint, or a file that 'audit publish --file' wrote: of that, every one.
+    """
+    notes = [note for path in published for note in split_notes(_read(path).decode("utf-8", "replace"))]
     with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
         shown.stage("rehash")
-        report = sora.services.log.verify(shown.step, published=notes)
+        report = sora.services.log.verify(
+            shown.step, published=notes, with_payloads=not without_payloads, resume=resume
+        )
     document = {
         "holds": report.ok,
         "size": report.size,
@@ -185,51 +177,34 @@ def erase(
     home: Path | None,
     database_url: str | None,
 ) -> int:
-    """Erase one actor's prompts for ever; every proof still verifies."""
+    """Erase one actor's prompts and waiting films for ever; every proof still verifies."""
+    from guarded_sora.person_erasure import erase_person
+
     if not yes:
         click.confirm("This cannot be undone. Erase?", abort=True, err=True)
     with open_sora(settings_from(home, database_url)) as sora:
         services = sora.services
         owner = services.keys.pseudonym("actor", subject)
-        done = services.log.erase(owner, actor="operator", reason=reason)
-    document = {"seq": done.seq, "payloads": done.payloads, "keys": done.keys, "scrubbed": done.scrubbed}
+        gone = erase_person(services, owner, actor="operator", reason=reason)
+    done = gone.erased
+    document = {
+        "seq": done.seq,
+        "payloads": done.payloads,
+        "keys": done.keys,
+        "scrubbed": done.scrubbed,
+        "films": gone.films,
+        "cases": list(gone.cases),
+    }
     if as_json:
         print_json(document)
     else:
         click.echo(f"erased {done.payloads} payloads and {done.keys} keys; audit record {done.seq}")
+        click.echo(f"deleted {gone.films} films that waited for review, ended {len(gone.cases)} cases")
     return OK
 
 
-def _show(entries: list[Any], *, as_json: bool) -> None:
-    if as_json:
-        for entry in entries:
-            print_json(
-                {
-                    "seq": entry.seq,
-                    "id": entry.id,
-                    "time": datetime.fromtimestamp(entry.ts / 1000, UTC).isoformat(timespec="milliseconds"),
-                    "kind": entry.kind,
-                    "actor": entry.actor,
-                    "subject": entry.subject,
-                    "body": dict(entry.body),
-                }
-            )
-        return
-    print_table(
-        "",
-        ("seq", "time", "kind", "subject", "what"),
-        [(entry.seq, _time(entry.ts), entry.kind, entry.subject, _gist(entry.body)) for entry in entries],
-    )
-
-
-def _gist(body: Any) -> str:
-    """The few words of an entry that a reader looks for first."""
-    wanted = ("action", "verdict", "reason", "stage", "clip_id", "case_id")
-    return ", ".join(str(body[name]) for name in wanted if body.get(name))
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+for part in (search, kept_searches, export, publish, sequence, dossier.command):
+    command.add_command(part)
 
 
 def _read(path: Path) -> bytes:

@@ -2,56 +2,143 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from guarded_sora.cli import cases_appeal, cases_notice
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import output_options, settings_from, state_options
 from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress, refusal, show_release
+from guarded_sora.cli.times import iso_time
 from guarded_sora.errors import UsageError
+
+reviewer_option = click.option(
+    "--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help="Who decides or looks; it is logged."
+)
+_STATES = ("waiting", "open", "second", "disputed", "appealed", "decided", "closed")
 
 
 @click.group("cases")
 def command() -> None:
-    """The review queue: list, show, decide, release."""
+    """The review queue: take, look, decide, release; notices, appeals, strikes."""
+
+
+for _module in (cases_notice, cases_appeal):
+    for _command in _module.COMMANDS:
+        command.add_command(_command)
 
 
 @command.command("list")
-@click.option(
-    "--state",
-    type=click.Choice(["waiting", "open", "second", "disputed", "appealed", "decided", "closed"]),
-    default="waiting",
-    show_default=True,
-)
+@click.option("--state", type=click.Choice(_STATES), default="waiting", show_default=True)
+@click.option("--kind", help="film, prompt, or notice.likeness and so on.")
+@click.option("--overdue", is_flag=True, help="Only notices whose clock has run out.")
 @output_options
 @state_options
-def list_(state: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def list_(
+    state: str,
+    kind: str | None,
+    overdue: bool,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
     """Cases, oldest first."""
+    import time
+
+    from guarded_sora.audit.notices import NoticeDesk
+
     with open_sora(settings_from(home, database_url)) as sora:
-        found = sora.services.cases.list(state)
+        services = sora.services
+        if overdue:
+            desk = NoticeDesk(services.log, services.cases)
+            found = [case for case in desk.overdue(time.time_ns() // 1_000_000) if kind in (None, case.kind)]
+        else:
+            found = services.cases.list(state, kind=kind)
     if as_json:
         for case in found:
-            print_json(_case_json(case))
+            print_json(case_json(case))
     else:
         print_table(
-            f"Cases ({state})",
-            ("case", "kind", "state", "opened", "rules"),
+            "Cases (overdue)" if overdue else f"Cases ({state})",
+            ("case", "kind", "state", "opened", "due", "rules"),
             [
-                (case.case_id, case.kind, case.state, _time(case.opened_ts), ", ".join(case.summary["rules"]))
+                (
+                    case.case_id,
+                    case.kind,
+                    case.state,
+                    iso_time(case.opened_ts),
+                    iso_time(case.due_ts) if case.due_ts else "",
+                    ", ".join(map(str, case.summary.get("rules", ()))),
+                )
                 for case in found
             ],
         )
     return OK
 
 
+@command.command("claim")
+@click.argument("case_id", required=False)
+@reviewer_option
+@click.option("--kind", help="Only cases of this kind.")
+@click.option("--minutes", type=click.IntRange(1, 1440), default=30, show_default=True, help="How long.")
+@output_options
+@state_options
+def claim(
+    case_id: str | None,
+    reviewer: str,
+    kind: str | None,
+    minutes: int,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Take the oldest case that waits, or CASE_ID; nobody else gets it meanwhile. Exit status 1: none."""
+    with open_sora(settings_from(home, database_url)) as sora:
+        services = sora.services
+        case = services.cases.claim(
+            services.keys.pseudonym("reviewer", reviewer),
+            kind=kind,
+            case_id=case_id,
+            lease_seconds=60 * minutes,
+        )
+    if case is None:
+        click.echo("There is no such case that you can take now.", err=True)
+        return 1
+    show_case(case, as_json=as_json, said=f"case {case.case_id} ({case.kind}) is yours for {minutes} minutes")
+    return OK
+
+
+@command.command("give-back")
+@click.argument("case_id")
+@reviewer_option
+@click.option("--reason", default="skipped", show_default=True, help="A reason code, one lower-case word.")
+@output_options
+@state_options
+def give_back(
+    case_id: str,
+    reviewer: str,
+    reason: str,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Return a case you took, undecided."""
+    with open_sora(settings_from(home, database_url)) as sora:
+        services = sora.services
+        who = services.keys.pseudonym("reviewer", reviewer)
+        case = services.cases.give_back(case_id, reviewer=who, reason_code=reason)
+    show_case(case, as_json=as_json, said=f"case {case.case_id} waits again")
+    return OK
+
+
 @command.command("show")
 @click.argument("case_id")
-@click.option(
-    "--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help="Who looks; the look is logged."
-)
+@reviewer_option
 @output_options
 @state_options
 def show(
@@ -60,16 +147,22 @@ def show(
     """One case with what waits in it. Looking is an event of the log."""
     import orjson
 
+    from guarded_sora.handoff import handed_off
+
     with open_sora(settings_from(home, database_url)) as sora:
         services = sora.services
         case = services.cases.show(case_id)
+        if handed_off(services, case_id):
+            raise UsageError(f"Case {case_id} was handed to an authority; nobody looks at it again.")
         viewer = services.keys.pseudonym("reviewer", reviewer)
         data = services.cases.payload(case_id, viewer=viewer, reason="review")
         held = services.settings.held / f"{case_id}.mp4"
-    document = _case_json(case)
+    document = case_json(case)
     waiting = orjson.loads(data) if data else {}
     if case.kind == "prompt":
         document["prompt"] = waiting.get("request", {}).get("prompt")
+    if case.kind.startswith("notice."):
+        document |= {name: waiting.get(name) for name in ("statement", "contact", "link")}
     document["film"] = str(held) if held.is_file() else None
     if as_json:
         print_json(document)
@@ -82,8 +175,9 @@ def show(
 @command.command("decide")
 @click.argument("case_id")
 @click.option("--action", type=click.Choice(["allow", "block"]), required=True)
-@click.option("--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help="Who decides.")
+@reviewer_option
 @click.option("--reason", required=True, help="A reason code, one lower-case word.")
+@click.option("--rule", "rules", multiple=True, help="A rule that is cited; may be given several times.")
 @click.option("--note", default="", help="For other reviewers; kept encrypted.")
 @output_options
 @state_options
@@ -92,26 +186,71 @@ def decide(
     action: str,
     reviewer: str,
     reason: str,
+    rules: tuple[str, ...],
     note: str,
     as_json: bool,
     quiet: bool,
     home: Path | None,
     database_url: str | None,
 ) -> int:
-    """Decide a case: allow or block."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    """Decide a case, or the appeal against it: allow or block.
+
+    Blocking a notice takes the film and its copies down, and keeps them down.
+    """
+    from guarded_sora.decisions import decide_case
+
+    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
         services = sora.services
-        case = services.cases.decide(
+        done = decide_case(
+            services,
             case_id,
             action,
             reviewer=services.keys.pseudonym("reviewer", reviewer),
             reason_code=reason,
             note=note,
+            rules=rules,
+            progress=shown,
         )
+    case = done.case
     if as_json:
-        print_json(_case_json(case))
-    else:
-        click.echo(f"case {case.case_id} is now {case.state}" + (f": {case.action}" if case.action else ""))
+        print_json(
+            {
+                **case_json(case),
+                "clips": [str(clip_id) for clip_id in done.clips],
+                "moved": [str(path) for path in done.moved],
+                "elsewhere": [str(path) for path in done.elsewhere],
+            }
+        )
+        return OK
+    click.echo(f"case {case.case_id} is now {case.state}" + (f": {case.action}" if case.action else ""))
+    for clip_id in done.clips:
+        click.echo(f"  {'taken down' if case.action == 'block' else 'let back'}: {clip_id}")
+    for path in done.elsewhere:
+        click.echo(f"  a copy lies elsewhere; remove it yourself: {clean(str(path))}")
+    return OK
+
+
+@command.command("second")
+@click.argument("case_id")
+@reviewer_option
+@click.option("--reason", default="unsure", show_default=True, help="A reason code, one lower-case word.")
+@output_options
+@state_options
+def second(
+    case_id: str,
+    reviewer: str,
+    reason: str,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Ask for a second opinion: from now on two people must decide this case."""
+    with open_sora(settings_from(home, database_url)) as sora:
+        services = sora.services
+        who = services.keys.pseudonym("reviewer", reviewer)
+        case = services.cases.escalate(case_id, reviewer=who, reason_code=reason)
+    show_case(case, as_json=as_json, said=f"case {case.case_id} now needs two people")
     return OK
 
 
@@ -143,17 +282,39 @@ def release(
     return OK
 
 
-def _case_json(case: Any) -> dict[str, Any]:
+@command.command("rebuild")
+@output_options
+@state_options
+def rebuild(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+    """Make the table of cases anew from the log."""
+    with open_sora(settings_from(home, database_url)) as sora:
+        count = sora.services.cases.rebuild()
+    if as_json:
+        print_json({"cases": count})
+    else:
+        click.echo(f"{count} cases were made anew from the log")
+    return OK
+
+
+def show_case(case: Any, *, as_json: bool, said: str) -> None:
+    """A case as JSON, or one sentence about it."""
+    if as_json:
+        print_json(case_json(case))
+    else:
+        click.echo(said)
+
+
+def case_json(case: Any) -> dict[str, Any]:
+    """A case as ``--json`` prints it."""
     return {
         "case_id": case.case_id,
         "kind": case.kind,
         "subject": case.subject,
         "state": case.state,
         "action": case.action or None,
-        "opened": _time(case.opened_ts),
+        "critical": case.critical,
+        "opened": iso_time(case.opened_ts),
+        "due": iso_time(case.due_ts) if case.due_ts else None,
+        "appeal": case.appeal_outcome or None,
         "rules": list(case.summary.get("rules", [])),
     }
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

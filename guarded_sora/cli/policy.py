@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,9 +12,17 @@ import orjson
 
 from guarded_sora.cli import rollout
 from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, USAGE, worst
-from guarded_sora.cli.options import context_options, output_options, request_context
-from guarded_sora.cli.output import clean, print_json, print_table
-from guarded_sora.policies.finding import Action, AgeTier
+from guarded_sora.cli.options import (
+    context_options,
+    output_options,
+    request_context,
+    settings_from,
+    state_options,
+)
+from guarded_sora.cli.output import clean, open_sora, print_json, print_table
+from guarded_sora.policies.engine import PolicyEngine
+from guarded_sora.policies.finding import Action, AgeTier, CheckState, RequestContext
+from guarded_sora.policies.text.check import PromptCheck
 
 _LONGEST_LINE = 2_000_000
 
@@ -39,6 +48,7 @@ _pack_option = click.option(
 @_pack_option
 @context_options
 @output_options
+@state_options
 def check(
     text: str,
     pack: Path | None,
@@ -50,21 +60,47 @@ def check(
     consents: tuple[str, ...],
     as_json: bool,
     quiet: bool,
+    home: Path | None,
+    database_url: str | None,
 ) -> int:
     """Decide on TEXT without generating anything; ``-`` reads one JSON object {"text": ...} a line.
 
-    Exit status: 0 allow or rewrite, 1 block, 4 review; of several lines the worst.
+    Where an installation stands under --home, its promoted pack, registered names and further checks
+    count as they do for a request. Exit status: 0 allow or rewrite, 1 block, 4 review; of several lines
+    the worst.
     """
-    from guarded_sora.policies.engine import PolicyEngine
+    context = request_context(actor, tenant, age_tier, region, consents)
+    with _policy(pack, home, database_url) as (engine, checks):
+        statuses = _answer(engine, checks, text, context, as_json=as_json)
+    return worst(statuses) if statuses else OK
+
+
+@contextmanager
+def _policy(
+    pack: Path | None, home: Path | None, database_url: str | None
+) -> Iterator[tuple[PolicyEngine, Sequence[PromptCheck]]]:
+    """Engine and checks of the installation, or of the pack alone where there is none: nothing is made."""
+    from guarded_sora.keys import RING
     from guarded_sora.policies.pack import load_pack
     from guarded_sora.policies.text.check import default_prompt_checks
+
+    settings = settings_from(home, database_url, pack=pack)
+    if (settings.home / "keys" / RING).is_file():
+        with open_sora(settings) as sora:
+            yield sora.services.policy, sora.services.prompt_checks
+    else:
+        loaded = load_pack(settings.pack)
+        yield PolicyEngine(loaded), default_prompt_checks(loaded)
+
+
+def _answer(
+    engine: PolicyEngine, checks: Sequence[PromptCheck], text: str, context: RequestContext, *, as_json: bool
+) -> list[int]:
+    """Print the decision on each text; returns their exit statuses."""
     from guarded_sora.policy_check import check_text, text_sha256
     from guarded_sora.records import decision_json, finding_json
 
-    loaded = load_pack(pack)
-    engine, checks = PolicyEngine(loaded), default_prompt_checks(loaded)
-    context = request_context(actor, tenant, age_tier, region, consents)
-    statuses = []
+    statuses: list[int] = []
     for number, prompt in _lines() if text == "-" else [(0, text)]:
         if prompt is None:
             message = f'Line {number} is not a JSON object with a text, such as {{"text": "a dog"}}.'
@@ -87,7 +123,10 @@ def check(
                 click.echo(f"  {rule.id} ({rule.reason}): {clean(rule.text)}")
             if decision.obligations:
                 click.echo(f"  a film of it would carry: {', '.join(sorted(decision.obligations))}")
-    return worst(statuses) if statuses else OK
+            for run in decision.checks:
+                if run.state is CheckState.UNAVAILABLE:
+                    click.echo(f"  not checked by {run.name}: {run.reason}")
+    return statuses
 
 
 def _lines() -> Iterator[tuple[int, str | None]]:
@@ -142,24 +181,32 @@ def test(pack: Path | None, as_json: bool, quiet: bool) -> int:
 @_pack_option
 @output_options
 def lint(pack: Path | None, as_json: bool, quiet: bool) -> int:
-    """Load a pack as strictly as the guard does. Exit status: 0 it holds, 1 it does not."""
+    """Load a pack as strictly as the guard does, then look for rules that cannot fire, words nobody uses and
+    missing tests. Exit status: 0 it holds, perhaps with warnings, 1 it does not."""
     from guarded_sora.policies.errors import PolicyError
+    from guarded_sora.policies.lint import lint_pack
     from guarded_sora.policies.pack import load_pack
 
     try:
         loaded = load_pack(pack)
     except PolicyError as error:
         if as_json:
-            print_json({"holds": False, "problem": str(error)})
+            print_json({"holds": False, "problem": str(error), "problems": []})
         else:
             click.echo(clean(str(error)), err=True)
         return REFUSED
+    problems = lint_pack(loaded)
+    holds = all(problem.level != "error" for problem in problems)
     reference = loaded.reference
     document = {"id": reference.id, "version": reference.version, "digest": reference.digest}
     if as_json:
-        print_json({"holds": True, "pack": document, "rules": len(loaded.rules)})
+        listed = [{"level": p.level, "where": p.where, "message": p.message} for p in problems]
+        print_json({"holds": holds, "pack": document, "rules": len(loaded.rules), "problems": listed})
     else:
-        click.echo(
-            f"{reference.id} {reference.version}: {len(loaded.rules)} rules hold ({reference.digest[:12]})"
-        )
-    return OK
+        for problem in problems:
+            if not (quiet and problem.level == "warning"):
+                click.echo(f"{problem.level}: {clean(problem.where)}: {clean(problem.message)}", err=True)
+        verdict = "hold" if holds else "do not hold"
+        pack_name = f"{reference.id} {reference.version}"
+        click.echo(f"{pack_name}: {len(loaded.rules)} rules {verdict} ({reference.digest[:12]})")
+    return OK if holds else REFUSED

@@ -23,6 +23,11 @@ from guarded_sora.errors import UsageError
 )
 @click.option("--rules", default="", help="Laws to check clause by clause: eu,us-ca,cn,in,kr.")
 @click.option("--rubric", is_flag=True, help="Check the manifest against the conformance rubric.")
+@click.option(
+    "--timeline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw which seconds belong to which clip: a PNG, for one file.",
+)
 @output_options
 @state_options
 def command(
@@ -30,6 +35,7 @@ def command(
     depth: str,
     rules: str,
     rubric: bool,
+    timeline: Path | None,
     as_json: bool,
     quiet: bool,
     home: Path | None,
@@ -42,8 +48,11 @@ def command(
     the worst.
     """
     from guarded_sora.rules import known_laws
+    from guarded_sora.timeline import draw_timeline
 
     asked = known_laws(laws(rules))
+    if timeline is not None and len(files) != 1:
+        raise UsageError("--timeline draws one film; give one FILE.")
     statuses = []
     with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
         for file in files:
@@ -63,6 +72,8 @@ def command(
                     report_error(error.code, str(error), as_json=False)
                 statuses.append(USAGE)
                 continue
+            if timeline is not None:
+                draw_timeline(verdict, timeline)
             if as_json:
                 print_json(verdict.as_json())
             else:

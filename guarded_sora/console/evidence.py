@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import orjson
 from guarded_sora.audit.case import Case
 from guarded_sora.audit.entry import Entry
 from guarded_sora.errors import MediaError, UsageError
+from guarded_sora.handoff import KIND as CHILD_SAFETY
+from guarded_sora.handoff import handed_off
+from guarded_sora.notices import COPIES, is_notice
 from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.recovery import default_place
 from guarded_sora.server.previews import Sheet, spritesheet
 from guarded_sora.server.state import Server
 
@@ -36,6 +41,7 @@ class Evidence:
     prompt: tuple[Part, ...]
     unseen: int
     notice: Mapping[str, str]
+    copies: tuple[Mapping[str, Any], ...]
     statement: str
     sheet: Sheet | None
     film: bool
@@ -56,6 +62,8 @@ def gather(server: Server, case: Case, *, viewer: str | None) -> Evidence:
         held = services.log.search(kind="request.held", subject=intent, limit=10)
         outcome = next((entry for entry in held if entry.body.get("case_id") == case.case_id), None)
     body: Mapping[str, Any] = outcome.body if outcome is not None else {}
+    if viewer and handed_off(services, case.case_id):
+        viewer = None  # sealed for an authority: nobody here looks at it again
     data = services.cases.payload(case.case_id, viewer=viewer, reason="review") if viewer else None
     document = orjson.loads(data) if data else {}
     text = str(document.get("request", {}).get("prompt", "")) if case.kind == "prompt" else ""
@@ -67,7 +75,8 @@ def gather(server: Server, case: Case, *, viewer: str | None) -> Evidence:
         erased=viewer is not None and data is None,
         prompt=parts(text[:LONGEST_SHOWN], body.get("findings", ())),
         unseen=max(0, len(text) - LONGEST_SHOWN),
-        notice={name: str(value) for name, value in document.items()} if case.kind == "notice" else {},
+        notice=_notice(case, document),
+        copies=_copies(server, case) if viewer else (),
         statement=_statement(server, case) if viewer else "",
         sheet=_sheet(server, case) if viewer else None,
         film=held_film(server, case).is_file(),
@@ -78,6 +87,28 @@ def gather(server: Server, case: Case, *, viewer: str | None) -> Evidence:
         rules=tuple(_rules(server, case)),
         history=tuple(history),
     )
+
+
+def _notice(case: Case, document: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a complaint says, and by which clock; empty for other cases, and when nobody may look."""
+    if not is_notice(case) or not document:
+        return {}
+    told = {name: str(document.get(name) or "") for name in ("statement", "contact", "link")}
+    summary = case.summary
+    return {
+        **told,
+        "claim": case.kind.removeprefix("notice."),
+        "by": str(summary.get("by", "")),
+        "clock": f"{summary.get('clock', '')}, {summary.get('hours', '')} hours",
+    }
+
+
+def _copies(server: Server, case: Case) -> tuple[Mapping[str, Any], ...]:
+    """The copies that the newest search found."""
+    if not is_notice(case):
+        return ()
+    found = server.services.log.search(kind=COPIES, subject=case.case_id, limit=1000)
+    return tuple(found[-1].body["copies"]) if found else ()
 
 
 def parts(text: str, findings: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
@@ -105,8 +136,12 @@ def parts(text: str, findings: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
 
 
 def held_film(server: Server, case: Case) -> Path:
-    """Where the film of a case waits."""
-    return server.services.settings.held / f"{case.case_id}.mp4"
+    """Where the film of a case waits, or lies, for a notice about a clip of ours."""
+    held = server.services.settings.held / f"{case.case_id}.mp4"
+    if is_notice(case) and not held.is_file():
+        with suppress(UsageError):
+            return default_place(server.services, ClipId.parse(case.subject))
+    return held
 
 
 def _origin(server: Server, case: Case) -> tuple[str, str]:
@@ -137,7 +172,8 @@ def _statement(server: Server, case: Case) -> str:
 
 def _sheet(server: Server, case: Case) -> Sheet | None:
     film = held_film(server, case)
-    if not film.is_file():
+    # A film that may show a crime against a child is judged by what is known of it, not by looking.
+    if case.kind == CHILD_SAFETY or not film.is_file():
         return None
     try:
         return spritesheet(server.services, film)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import re
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
@@ -13,13 +12,26 @@ from guarded_sora.console.language import language_of, languages
 from guarded_sora.console.render import page
 from guarded_sora.console.session import same_origin
 from guarded_sora.errors import UsageError
-from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.notices import Complaint, receive_notice
 from guarded_sora.server.state import Here
 
 router = APIRouter()
 _NOTICES_AN_HOUR = 20
 
-GROUNDS = ("my_likeness", "my_work", "sexual", "violence", "deception", "other")
+GROUNDS = {
+    "my_likeness": ("likeness", "person"),
+    "intimate": ("intimate", "person"),
+    "child": ("child_safety", "anybody"),
+    "my_work": ("copyright", "rights_holder"),
+    "illegal": ("illegal", "anybody"),
+    "sexual": ("other", "anybody"),
+    "violence": ("other", "anybody"),
+    "deception": ("other", "anybody"),
+    "other": ("other", "anybody"),
+}
+"""What the form offers, as the claim and the complainant that a clock is chosen by."""
+
+_COUNTRY = re.compile(r"[A-Za-z]{2}|")
 
 
 @router.get("/notice")
@@ -36,38 +48,37 @@ def notice(
     ground: Annotated[str, Form(max_length=32)] = "",
     statement: Annotated[str, Form(max_length=5000)] = "",
     contact: Annotated[str, Form(max_length=200)] = "",
+    country: Annotated[str, Form(max_length=32)] = "",
 ) -> Response:
-    """Open a case; what was written is kept encrypted, and can be erased."""
+    """Open a case; what was written is kept encrypted, and can be erased.
+
+    Copies are looked for in store and log now, and in films when a reviewer decides.
+    """
     same_origin(request)
     server.brake("notice", request, an_hour=_NOTICES_AN_HOUR)
-    if ground not in GROUNDS or not statement.strip() or not about.strip():
+    if (
+        ground not in GROUNDS
+        or not statement.strip()
+        or not about.strip()
+        or not _COUNTRY.fullmatch(country.strip())
+    ):
         words = languages()[language_of(request)]
         return _page(request, problem=words["notice.incomplete"], status=400)
-    keys = server.services.keys
-    # Without an address nobody can be told apart, so every such notice has an owner of its own.
-    owner = keys.pseudonym("notice", contact.strip().lower() or secrets.token_hex(16))
-    written = {"ground": ground, "about": about.strip(), "statement": statement.strip(), "contact": contact}
-    case_id = server.services.cases.open(
-        kind="notice",
-        subject=_subject(about, owner),
-        summary={"action": "review", "rules": [], "ground": ground},
-        payload=orjson.dumps(
-            {name: value.encode("utf-8", "replace").decode() for name, value in written.items()}
-        ),
-        actor=owner,
-        owner=owner,
+    claim, by = GROUNDS[ground]
+    complaint = Complaint(
+        claim=claim,
+        by=by,
+        jurisdiction=country.strip().upper() or "*",
+        about=about.strip(),
+        statement=statement.strip(),
+        contact=contact.strip(),
     )
-    return _page(request, case_id=case_id)
-
-
-def _subject(about: str, owner: str) -> str:
-    """The clip a notice names, else its owner: an address on the web is personal data."""
-    for word in about.split():
-        try:
-            return str(ClipId.parse(word.strip(".,;()<>")))
-        except UsageError:
-            continue
-    return owner
+    try:
+        received = receive_notice(server.services, complaint, open_films=False)
+    except UsageError:
+        words = languages()[language_of(request)]
+        return _page(request, problem=words["notice.incomplete"], status=400)
+    return _page(request, case_id=received.notice.case_id)
 
 
 def _page(request: Request, *, case_id: str = "", problem: str = "", status: int = 200) -> Response:
@@ -79,7 +90,7 @@ def _page(request: Request, *, case_id: str = "", problem: str = "", status: int
         language=language,
         languages={code: own["language"] for code, own in languages().items()},
         w=languages()[language],
-        grounds=GROUNDS,
+        grounds=tuple(GROUNDS),
         case_id=case_id,
         problem=problem,
     )

@@ -16,7 +16,9 @@ from guarded_sora.console.evidence import gather, held_film
 from guarded_sora.console.light import light
 from guarded_sora.console.render import is_fragment, page
 from guarded_sora.console.session import Person, acts, sees
-from guarded_sora.errors import MediaError
+from guarded_sora.decisions import decide_case
+from guarded_sora.errors import MediaError, StoreError
+from guarded_sora.handoff import KIND as CHILD_SAFETY
 from guarded_sora.server.previews import forget, spritesheet
 from guarded_sora.server.problems import Problem
 from guarded_sora.server.state import Here, Server
@@ -107,6 +109,8 @@ def sheet_image(case_id: str, server: Here, person: Reviewer) -> Response:
     """The spritesheet of a held film, for whoever holds the case."""
     case = _held(server, case_id, person)
     film = held_film(server, case)
+    if case.kind == CHILD_SAFETY:
+        raise Problem(404, "Nobody looks at this film; decide by what is known of it.", code="not_found")
     try:
         path = spritesheet(server.services, film).path
     except MediaError as error:
@@ -122,7 +126,7 @@ def examine(case_id: str, request: Request, server: Here, person: Deciding) -> R
     if not film.is_file():
         raise Problem(404, "No film is held for this case.", code="not_found")
     with server.checks.turn():
-        verdict = verify(server.services, film, depth="full")
+        verdict = verify(server.examining, film, depth="full")
     return page(request, "examined.html", person=person, token=person.token, verdict=verdict)
 
 
@@ -160,34 +164,39 @@ def skip(
     return RedirectResponse("/console/queue", 303)
 
 
+@router.post("/cases/{case_id}/escalate")
+def escalate(case_id: str, server: Here, person: Deciding) -> Response:
+    """Ask for a second opinion: from now on two people must decide. The case goes back to the queue."""
+    _held(server, case_id, person)
+    try:
+        after = server.services.cases.escalate(
+            case_id, reviewer=person.reviewer, reason_code="second_opinion"
+        )
+    except Conflict as error:
+        raise Problem(409, str(error), code=error.code) from error
+    query = urlencode({"done": after.case_id, "as": "two people will decide"})
+    return RedirectResponse(f"/console/queue?{query}", 303)
+
+
 def _decide(
     server: Server, person: Person, case_id: str, action: str, reason: str, note: str, rules: list[str]
 ) -> Response:
     case = _held(server, case_id, person)
-    cases = server.services.cases
     known = {str(rule) for rule in case.summary.get("rules", ())}
     try:
-        if case.state == APPEALED:
-            outcome = "uphold" if action == case.action else "overturn"
-            after = cases.decide_appeal(
-                case_id,
-                outcome,
-                reviewer=person.reviewer,
-                reason_code=reason,
-                action=action if outcome == "overturn" else None,
-                note=note,
-            )
-        else:
-            after = cases.decide(
-                case_id,
-                action,
-                reviewer=person.reviewer,
-                reason_code=reason,
-                note=note,
-                rules=[rule for rule in rules if rule in known],
-            )
+        after = decide_case(
+            server.services,
+            case_id,
+            action,
+            reviewer=person.reviewer,
+            reason_code=reason,
+            note=note,
+            rules=[rule for rule in rules if rule in known],
+        ).case
     except Conflict as error:
         raise Problem(409, str(error), code=error.code) from error
+    except StoreError as error:
+        raise Problem(503, str(error), code=error.code) from error
     _follow(server, person, after)
     return _next(server, person, done=after)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,6 +20,8 @@ class MediaLimits:
     max_picture_bytes: int = 512 << 20
     open_seconds: float = 30.0
     chunk_seconds: float = 60.0
+    pass_seconds: float = math.inf
+    """Of one pass over a whole film, the consumer's own time between chunks included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

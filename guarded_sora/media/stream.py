@@ -5,6 +5,7 @@ Legend: T frames, H height, W width.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property
@@ -124,6 +125,7 @@ class FrameStream:
 
     def __iter__(self) -> Iterator[FrameBatch]:
         check_file(self.path, max_bytes=self._limits.max_bytes)
+        until = time.monotonic() + self._limits.pass_seconds
         chunks = self._worker.stream(
             f"{DECODE}:decode_chunks",
             self.path,
@@ -135,6 +137,10 @@ class FrameStream:
         with closing(chunks):  # type: ignore[type-var]  # the worker's iterator is a generator
             try:
                 for chunk in chunks:
+                    if time.monotonic() > until:
+                        raise MediaError(
+                            f"{self.path} takes too long to read; it may be damaged, so convert it first."
+                        )
                     if chunk is not None:
                         yield chunk
             except WorkerFault as fault:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ from guarded_sora.server.asked import Asked
 from guarded_sora.server.options import MIB
 from guarded_sora.server.problems import Problem
 from guarded_sora.services import Services
+from guarded_sora.work_folders import WorkFolder
 
 DEFAULT_SECONDS = "2"
 MODEL = "guarded-sora"
@@ -43,16 +42,11 @@ _AGES: tuple[AgeTier, ...] = ("minor", "adult", "verified_adult", "unknown")
 @asynccontextmanager
 async def work_folder(services: Services) -> AsyncIterator[Path]:
     """A folder of this request's own under ``home/work``, gone when the answer is."""
-
-    def make() -> Path:
-        services.settings.work.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="upload-", dir=services.settings.work))
-
-    folder = await run_in_threadpool(make)
+    folder = await run_in_threadpool(WorkFolder.make, services.settings.work, "upload-")
     try:
-        yield folder
+        yield folder.path
     finally:
-        await run_in_threadpool(shutil.rmtree, folder, True)
+        await run_in_threadpool(folder.close)
 
 
 @asynccontextmanager

@@ -14,14 +14,15 @@ from fastapi.responses import JSONResponse
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError
-from guarded_sora.media import read_image
-from guarded_sora.policies.finding import Action, Decision, Finding, RequestContext
+from guarded_sora.media import MediaLimits, read_image
+from guarded_sora.policies.engine import CHECK_FAILED
+from guarded_sora.policies.finding import Action, CheckRun, Decision, Finding, RequestContext
 from guarded_sora.policies.taxonomy import CATEGORIES
-from guarded_sora.policy_check import check_text
 from guarded_sora.prompts import LONGEST_PROMPT
 from guarded_sora.records import decision_json
 from guarded_sora.server.access import Principal
 from guarded_sora.server.intake import decode_data_url, read_json, work_folder
+from guarded_sora.server.judging import Judge
 from guarded_sora.server.openapi import MODERATION_BODY
 from guarded_sora.server.options import MIB
 from guarded_sora.server.problems import Problem, documented
@@ -47,8 +48,11 @@ OPENAI_CATEGORIES = (
     "violence/graphic",
 )
 _MOST_INPUTS = 32
+_MOST_PICTURES = 8
 _IMAGE_BYTES = 8 * MIB
+_LIMITS = MediaLimits(max_picture_pixels=40_000_000, max_picture_bytes=_IMAGE_BYTES, open_seconds=10.0)
 _NO_CONTEXT = RequestContext()
+_STATES = ("failed", "unavailable", "ran")
 
 
 @router.post(
@@ -62,8 +66,9 @@ async def moderate(request: Request, server: Here, principal: Key) -> JSONRespon
     fields = await read_json(request)
     model = fields.get("model", "guarded-sora")
     groups = _groups(fields.get("input"))
+    _bound(groups)
     async with work_folder(server.services) as folder:
-        results = [await run_in_threadpool(_judge, server, group, folder) for group in groups]
+        results = await run_in_threadpool(_judge_all, server, groups, folder)
     return JSONResponse(
         {
             "id": f"modr-{secrets.token_hex(12)}",
@@ -93,39 +98,59 @@ def _groups(given: Any) -> list[list[tuple[str, str]]]:
     return [parts]
 
 
-def _judge(server: Server, parts: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    services = server.services
+def _bound(groups: Sequence[Sequence[tuple[str, str]]]) -> None:
+    """Bound what one request asks for as a whole. Raises Problem 400."""
+    parts = [part for group in groups for part in group]
+    characters = sum(len(value) for kind, value in parts if kind == "text")
+    if characters > LONGEST_PROMPT:
+        raise _wrong(f"The texts of one request have at most {LONGEST_PROMPT:,} characters together.")
+    if sum(kind == "image" for kind, _ in parts) > _MOST_PICTURES:
+        raise _wrong(f"One request has at most {_MOST_PICTURES} pictures.")
+
+
+def _judge_all(
+    server: Server, groups: Sequence[Sequence[tuple[str, str]]], folder: Path
+) -> list[dict[str, Any]]:
+    with server.judges.one() as judge:
+        return [_judge(server.services, judge, group, folder) for group in groups]
+
+
+def _judge(
+    services: Services, judge: Judge, parts: Sequence[tuple[str, str]], folder: Path
+) -> dict[str, Any]:
     text = "\n".join(value for kind, value in parts if kind == "text")
-    if len(text) > LONGEST_PROMPT:
-        raise _wrong(f"A text has at most {LONGEST_PROMPT:,} characters.")
-    decision = check_text(services.policy, services.prompt_checks, text, _NO_CONTEXT)
+    decision = judge.text(text, _NO_CONTEXT)
+    pictures = [value for kind, value in parts if kind == "image"]
     seen: list[Finding] = []
-    for number, url in enumerate(value for kind, value in parts if kind == "image"):
-        seen += _look(services, url, folder / f"picture-{number}")
-    if seen:
-        decision = services.policy.decide((*decision.findings, *seen), _NO_CONTEXT, decision.checks)
-    return _result(services, decision, images=any(kind == "image" for kind, _ in parts))
+    runs: list[CheckRun] = []
+    for number, url in enumerate(pictures):
+        found, ran = _look(services, judge, url, folder / f"picture-{number}")
+        seen += found
+        runs += ran
+    if pictures:
+        findings = [finding for finding in decision.findings if finding.category != CHECK_FAILED]
+        decision = services.policy.decide((*findings, *seen), _NO_CONTEXT, (*decision.checks, *runs))
+    return _result(decision)
 
 
-def _look(services: Services, url: str, path: Path) -> list[Finding]:
+def _look(services: Services, judge: Judge, url: str, path: Path) -> tuple[list[Finding], list[CheckRun]]:
     kind, suffix, data = decode_data_url(url, limit=_IMAGE_BYTES, param="input")
     if kind != "image":
         raise _wrong("Only pictures are judged here; send a film to /v1/verify.")
     path = path.with_suffix(suffix)
     path.write_bytes(data)
+    judge.left()
     try:
-        picture = read_image(path, services.worker)
+        picture = read_image(path, services.worker, limits=_LIMITS)
     except MediaError:
         raise _wrong("A picture could not be read; send it as PNG or JPEG.") from None
+    finally:
+        path.unlink(missing_ok=True)
     batch = FrameBatch(frames=picture[None], times=np.zeros(1), fps=1.0)
-    able = [check for check in services.frame_checks if not check.unavailable]
-    try:
-        return [finding for check in able for finding in check.inspect(batch)]
-    except Exception as error:
-        raise Problem(503, "A check of pictures failed; nothing can be said.", code="check_failed") from error
+    return judge.picture(batch, services.frame_checks)
 
 
-def _result(services: Services, decision: Decision, *, images: bool) -> dict[str, Any]:
+def _result(decision: Decision) -> dict[str, Any]:
     scores = dict.fromkeys(OPENAI_CATEGORIES, 0.0)
     types: dict[str, list[str]] = {name: [] for name in OPENAI_CATEGORIES}
     flags = dict.fromkeys(OPENAI_CATEGORIES, False)
@@ -140,12 +165,11 @@ def _result(services: Services, decision: Decision, *, images: bool) -> dict[str
                 flags[name] = flags[name] or decision.action is not Action.ALLOW
                 kind = "text" if finding.modality.value == "prompt" else "image"
                 types[name] = sorted({*types[name], kind})
-    states = {check.name: check.state.value for check in decision.checks}
-    if images:
-        # A check without a model is said, so that silence is never read as "nothing found".
-        states |= {
-            check.name: "unavailable" if check.unavailable else "ran" for check in services.frame_checks
-        }
+    # A check without a model is said, so that silence is never read as "nothing found"; of several
+    # pictures the worst state of a check stands.
+    states: dict[str, str] = {}
+    for check in sorted(decision.checks, key=lambda check: _STATES.index(check.state.value)):
+        states.setdefault(check.name, check.state.value)
     return {
         "flagged": decision.action in (Action.BLOCK, Action.REVIEW),
         "categories": flags,

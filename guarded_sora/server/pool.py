@@ -8,8 +8,6 @@ attempt without an outcome is recorded as failed and tried once more.
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from typing import Any
 from guarded_sora.audit.entry import Entry, Event
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.cases import release_case
-from guarded_sora.errors import Blocked, GuardedSoraError, MediaError, ReviewRequired
+from guarded_sora.errors import Blocked, GuardedSoraError, MediaError, ReviewRequired, UsageError
 from guarded_sora.guard import generate
 from guarded_sora.media import probe, sha256_file
 from guarded_sora.provenance.clip_id import ClipId
@@ -32,6 +30,7 @@ from guarded_sora.server.metrics import Metrics
 from guarded_sora.server.problems import Problem
 from guarded_sora.services import Services
 from guarded_sora.store import ClipState
+from guarded_sora.work_folders import WorkFolder
 
 # Where each stage leaves the progress bar; generation fills the space between its ends.
 _PERCENT = {
@@ -138,15 +137,14 @@ class JobPool:
     # -- one job
 
     def _run(self, job: Job) -> None:
-        folder: Path | None = None
+        folder: WorkFolder | None = None
         try:
-            self._services.settings.work.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix="job-", dir=self._services.settings.work))
+            folder = WorkFolder.make(self._services.settings.work, "job-")
             progress = _Noted(self._book, job)
             if job.stage == RELEASE:
                 release = release_case(self._services, job.case_id or "", progress=progress)
             else:
-                request, context = recall(self._services.log, job.accepted_seq, job.input_seq, folder)
+                request, context = recall(self._services.log, job.accepted_seq, job.input_seq, folder.path)
                 (release,) = generate(
                     self._services, request, context, progress=progress, intent_id=job.intent_id
                 )
@@ -172,7 +170,7 @@ class JobPool:
             self._fail(job, "internal", f"The job failed ({type(error).__name__}); nothing was released.")
         finally:
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.close()
 
     def _complete(self, job: Job, release: Release) -> None:
         guard = guard_document(
@@ -214,8 +212,8 @@ class JobPool:
     def _settle(self, job: Job) -> None:
         """End an orphan as the log says its attempt ended, or try it again."""
         if job.stage == RELEASE:
-            released = self._services.log.search(kind="case.released", subject=job.case_id, limit=1)
-            if released and self._finish_released(job, released[0]):
+            released = self._services.log.search(kind="case.released", subject=job.case_id, limit=1000)
+            if released and self._finish_released(job, released[-1]):
                 return
             self._again(job)
             return
@@ -248,8 +246,11 @@ class JobPool:
 
     def _finish_released(self, job: Job, outcome: Entry) -> bool:
         """Complete a job whose film was logged as released, if the film is in its place."""
-        clip_id = str(outcome.body["clip_id"])
-        record = self._services.store.by_id(ClipId.parse(clip_id))
+        clip_id = str(outcome.body.get("clip_id") or outcome.body.get("about"))
+        try:
+            record = self._services.store.by_id(ClipId.parse(clip_id))
+        except UsageError:  # a case about words: its film has another name
+            return False
         path = film_path(self._services, clip_id)
         if record is None or not path.is_file() or sha256_file(path) != record.file_sha256:
             return False

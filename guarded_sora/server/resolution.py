@@ -13,19 +13,19 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
 from guarded_sora.detectors.fingerprint import fingerprint
-from guarded_sora.errors import MediaError
-from guarded_sora.media import FrameStream
+from guarded_sora.errors import MediaError, ProvenanceError, StageFailed
+from guarded_sora.finish import look_at
 from guarded_sora.provenance.credentials import resolution
 from guarded_sora.server.intake import read_json, work_folder
 from guarded_sora.server.openapi import BINDING_BODY, CONTENT_BODY
 from guarded_sora.server.problems import Problem, documented
 from guarded_sora.server.state import Here, Server
+from guarded_sora.stages import StageRunner
 
 router = APIRouter(tags=["soft binding resolution"])
 
 _CONTENTS_AN_HOUR = 60
-_SIDE = 360
-_FPS = 8.0
+_SLOW = "The film takes too long to compare; send a shorter one."
 _MATCHES: dict[int | str, dict[str, Any]] = {200: {"description": "Matches, possibly none."}}
 
 Algorithm = Annotated[str, Query(max_length=200)]
@@ -126,13 +126,26 @@ def _by_binding(server: Server, alg: str, value: str, most: int) -> JSONResponse
 
 
 def _by_content(server: Server, path: Path, alg: str, most: int) -> tuple[resolution.Match, ...]:
-    services = server.services
+    services = server.examining
+    deadline = services.settings.deadlines.mark
+    runner = StageRunner()
     with server.checks.turn():
-        stream = FrameStream(path, services.worker, max_short_side=_SIDE, strict=False)
+        look = look_at(path, services.worker, services.limits)
         try:
-            hashes = fingerprint(stream)
-            mark = services.mark.detect(stream.sampled(max_short_side=_SIDE, sample_fps=_FPS))
-        except MediaError as error:
+            hashes = runner.run("fingerprint", fingerprint, look, deadline=deadline)
+            mark = runner.run("watermark", services.mark.detect, look, deadline=deadline)
+            number = mark.payload.id if mark.payload is not None else None
+            return runner.run(
+                "compare",
+                resolution.match_content,
+                services.store,
+                hashes,
+                number=number,
+                alg=alg,
+                max_results=most,
+                deadline=deadline,
+            )
+        except (MediaError, ProvenanceError) as error:
             raise Problem(400, "This is no film that can be read.", code="media") from error
-        number = mark.payload.id if mark.payload is not None else None
-        return resolution.match_content(services.store, hashes, number=number, alg=alg, max_results=most)
+        except StageFailed as error:
+            raise Problem(503, _SLOW, code="too_slow") from error

@@ -7,14 +7,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from guarded_sora.media import MediaLimits
 from guarded_sora.server.access import Access, Principal
 from guarded_sora.server.jobs import JobBook
+from guarded_sora.server.judging import Judges
 from guarded_sora.server.metrics import Metrics
 from guarded_sora.server.options import ServerOptions
 from guarded_sora.server.pool import JobPool
@@ -68,15 +70,17 @@ class Brake:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Server:
-    """One server process."""
+    """One server process. ``examining``: the services with the bounds that uploads are verified in."""
 
     services: Services
+    examining: Services
     options: ServerOptions
     access: Access
     jobs: JobBook
     pool: JobPool
     metrics: Metrics
     checks: Turnstile
+    judges: Judges
     brakes: dict[str, Brake] = field(default_factory=dict)
 
     def brake(self, name: str, request: Request, *, an_hour: int) -> None:
@@ -92,13 +96,31 @@ def make_server(services: Services, options: ServerOptions) -> Server:
     pool = JobPool(services, jobs, metrics, workers=options.workers, lease_seconds=options.lease_seconds)
     return Server(
         services=services,
+        examining=_bounded(services, options),
         options=options,
         access=Access(services.engine),
         jobs=jobs,
         pool=pool,
         metrics=metrics,
         checks=Turnstile(options.checks, waiting=8 * options.checks),
+        judges=Judges(
+            services, slots=options.judges, behind=4 * options.judges, seconds=options.judge_seconds
+        ),
     )
+
+
+def _bounded(services: Services, options: ServerOptions) -> Services:
+    """``services`` for films of strangers: none may hold a slot for as long as a film of our own."""
+    seconds = options.check_seconds
+    given = services.settings.deadlines
+    deadlines = given.model_copy(
+        update={"mark": min(given.mark, seconds), "parse": min(given.parse, seconds)}
+    )
+    limits = MediaLimits(
+        open_seconds=min(30.0, seconds), chunk_seconds=min(30.0, seconds), pass_seconds=seconds
+    )
+    settings = services.settings.model_copy(update={"deadlines": deadlines})
+    return replace(services, settings=settings, limits=limits)
 
 
 def the_server(request: Request) -> Server:

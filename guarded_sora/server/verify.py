@@ -63,7 +63,7 @@ async def examine(request: Request, server: Server, depth: Depth) -> Verdict:
 
 def _judge(server: Server, path: Path, depth: Depth) -> Verdict:
     with server.checks.turn():
-        verdict = verify(server.services, path, depth=depth)
+        verdict = verify(server.examining, path, depth=depth)
     server.metrics.verified(verdict.verdict.value)
     return verdict
 

@@ -18,7 +18,6 @@ from guarded_sora.audit.entry import uuid7
 from guarded_sora.errors import BackendUnavailable, Blocked, GuardedSoraError, MediaError, ReviewRequired
 from guarded_sora.guard import generate
 from guarded_sora.policies.finding import Action, Decision
-from guarded_sora.policy_check import check_text
 from guarded_sora.records import decision_json
 from guarded_sora.server.access import Principal
 from guarded_sora.server.asked import Asked, words
@@ -45,7 +44,7 @@ _EVENTS_END = 3600.0
     "/v1/videos",
     response_model=None,
     openapi_extra=CREATE_BODY,
-    responses=video_answers(400, 409, 413, 415, 429),
+    responses=video_answers(400, 409, 413, 415, 429, 503),
 )
 async def create(
     request: Request, server: Here, principal: Key, idempotency_key: Idempotency = None
@@ -61,7 +60,7 @@ async def create(
     "/v1/videos/{video_id}/remix",
     response_model=None,
     openapi_extra=REMIX_BODY,
-    responses=video_answers(400, 404, 409, 413, 415, 429),
+    responses=video_answers(400, 404, 409, 413, 415, 429, 503),
 )
 async def remix(
     video_id: str, request: Request, server: Here, principal: Key, idempotency_key: Idempotency = None
@@ -265,34 +264,37 @@ def _accept(
 def _refuse_at_the_door(server: Server, asked: Asked) -> None:
     """Answer at once what the words alone already decide. The guard itself refuses, and logs it.
 
+    A check that is late here settles nothing: the guard runs it again before anything is made.
+
     Raises:
-        Problem: 400 ``moderation_blocked``.
+        Problem: 400 ``moderation_blocked``; 503 when too much is being judged.
     """
     services = server.services
-    decision = check_text(services.policy, services.prompt_checks, asked.request.words, asked.context)
-    if not _is_refusal(services, asked, decision):
-        return
-    try:
-        # The guard stops before it needs a generator; should it see the words otherwise than the
-        # check above, the request takes the ordinary way.
-        generate(
-            replace(services, backend=_no_backend),
-            replace(asked.request, image=None, video=None),
-            asked.context,
-            intent_id=uuid7(),
-        )
-    except Blocked as error:
-        server.metrics.decided(error.decision)
-        raise Problem(
-            400,
-            str(error),
-            code="moderation_blocked",
-            param="prompt",
-            retry=False,
-            extra={"guard": guard_document(decision=decision_json(error.decision), seq=error.audit_seq)},
-        ) from error
-    except (ReviewRequired, GuardedSoraError):
-        return
+    with server.judges.one() as judge:
+        decision = judge.text(asked.request.words, asked.context)
+        if not _is_refusal(services, asked, decision):
+            return
+        try:
+            # The guard stops before it needs a generator; should it see the words otherwise than the
+            # check above, the request takes the ordinary way.
+            generate(
+                replace(services, backend=_no_backend),
+                replace(asked.request, image=None, video=None),
+                asked.context,
+                intent_id=uuid7(),
+            )
+        except Blocked as error:
+            server.metrics.decided(error.decision)
+            raise Problem(
+                400,
+                str(error),
+                code="moderation_blocked",
+                param="prompt",
+                retry=False,
+                extra={"guard": guard_document(decision=decision_json(error.decision), seq=error.audit_seq)},
+            ) from error
+        except (ReviewRequired, GuardedSoraError):
+            return
 
 
 def _is_refusal(services: Services, asked: Asked, decision: Decision) -> bool:

@@ -17,7 +17,7 @@ from guarded_sora.detectors.fingerprint import SecondHash, hamming
 from guarded_sora.errors import StoreError
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, near
-from guarded_sora.store.tables import clips, fingerprint_bands, fingerprints, manifests
+from guarded_sora.store.tables import clip_sources, clips, fingerprint_bands, fingerprints, manifests
 
 _DRAWS = 16  # a collision among 2**40 ids is rare; sixteen in a row mean a broken random source
 
@@ -99,8 +99,12 @@ class ClipStore:
         fingerprint: Sequence[SecondHash],
         seconds: float,
         size: tuple[int, int],
+        source_sha256: str | None = None,
     ) -> None:
-        """Keep the finished film's manifest and fingerprint; the film itself is not stored here."""
+        """Keep the finished film's manifest and fingerprint; the film itself is not stored here.
+
+        ``source_sha256``: of the very file that a protected film was made from.
+        """
         values = {
             "state": state.value,
             "file_sha256": file_sha256,
@@ -116,6 +120,9 @@ class ClipStore:
                     insert(manifests),
                     {"label": manifest_label, "clip_id": str(clip_id), "store": manifest_store},
                 )
+                if source_sha256 is not None:
+                    row = {"clip_id": str(clip_id), "file_sha256": source_sha256}
+                    connection.execute(insert(clip_sources), row)
                 _insert_fingerprint(connection, clip_id, fingerprint)
         except SQLAlchemyError as error:
             raise _refused(error) from error
@@ -136,7 +143,7 @@ class ClipStore:
         key = str(clip_id)
         try:
             with self._engine.begin() as connection:
-                for table in (fingerprint_bands, fingerprints, manifests):
+                for table in (fingerprint_bands, fingerprints, manifests, clip_sources):
                     connection.execute(delete(table).where(table.c.clip_id == key))
         except SQLAlchemyError as error:
             raise _refused(error) from error
@@ -153,6 +160,11 @@ class ClipStore:
     def by_sha256(self, file_sha256: str) -> tuple[ClipRecord, ...]:
         """The clips released or held as exactly this file."""
         return self._clips(clips.c.file_sha256 == file_sha256)
+
+    def by_source(self, file_sha256: str) -> tuple[ClipRecord, ...]:
+        """The clips that were made by protecting exactly this file."""
+        made = select(clip_sources.c.clip_id).where(clip_sources.c.file_sha256 == file_sha256)
+        return self._clips(clips.c.clip_id.in_(made))
 
     def manifest(self, label: str) -> bytes | None:
         """The signed manifest store kept under its active label."""

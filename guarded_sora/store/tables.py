@@ -43,6 +43,14 @@ manifests = Table(
     Column("store", LargeBinary, nullable=False),
 )
 
+# The film that a protected clip was made from: its bytes are known, so the film is told as what it is.
+clip_sources = Table(
+    "clip_sources",
+    metadata,
+    Column("clip_id", String(32), ForeignKey("clips.clip_id"), primary_key=True),
+    Column("file_sha256", String(64), nullable=False, index=True),
+)
+
 fingerprints = Table(
     "fingerprints",
     metadata,

@@ -119,3 +119,18 @@ class CascadeConfig:
     pool_least: int = 64
     reuse: int = 4
     save_every: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorConfig:
+    """Training of the detector of synthetic films on pairs made from photographs."""
+
+    photos: str = "photos"
+    """Folder of PNG photographs whose licence allows training; see docs/model-card-detector.md."""
+    seed: int = 3
+    pairs: int = 240
+    families: tuple[float, ...] = (0.55, 0.33, 0.12)
+    """Shares of linear, resample and interpolate among the decoders."""
+    ridge: float = 0.01
+    """Penalty per block on weights of unit-variance features."""
+    version: str = "1"

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from guarded_sora.policies.finding import Finding, RequestContext
+from guarded_sora.policies.finding import CheckRun, CheckState, Finding, RequestContext
 from guarded_sora.policies.text.observe import MAX_PER_CATEGORY, TermSearch, as_findings
 
 if TYPE_CHECKING:
     from guarded_sora.policies.pack import Pack
 
-__all__ = ["MAX_PER_CATEGORY", "LexiconCheck", "PromptCheck", "default_prompt_checks"]
+__all__ = [
+    "MAX_PER_CATEGORY",
+    "LexiconCheck",
+    "ModelCheck",
+    "PromptCheck",
+    "default_prompt_checks",
+    "run_prompt_check",
+    "unavailable_reason",
+    "weights_of",
+]
 
 
 @runtime_checkable
@@ -29,6 +39,59 @@ class PromptCheck(Protocol):
     def version(self) -> str: ...
 
     def check(self, text: str, context: RequestContext) -> Sequence[Finding]: ...
+
+
+@runtime_checkable
+class ModelCheck(PromptCheck, Protocol):
+    """A prompt check around a model or a service that may not be there."""
+
+    @property
+    def unavailable(self) -> str:
+        """Why it cannot run here, in one sentence; empty when it can. It is recorded, never passed over."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights that were read; None for a service."""
+        ...
+
+
+def unavailable_reason(check: PromptCheck) -> str:
+    """Why ``check`` cannot run here; empty when it can."""
+    return check.unavailable if isinstance(check, ModelCheck) else ""
+
+
+def weights_of(check: PromptCheck) -> str | None:
+    """SHA-256 of the weights behind ``check``; None when it has none."""
+    return check.weights_sha256 if isinstance(check, ModelCheck) else None
+
+
+def run_prompt_check(
+    check: PromptCheck, text: str, context: RequestContext
+) -> tuple[tuple[Finding, ...], CheckRun]:
+    """Run one check in this thread; one that raises is a failed check, one without its model unavailable."""
+    start = time.perf_counter()
+    seen: tuple[Finding, ...] = ()
+    state, reason = CheckState.RAN, unavailable_reason(check)
+    if reason:
+        state = CheckState.UNAVAILABLE
+    else:
+        try:
+            seen = tuple(check.check(text, context))
+        except Exception as error:
+            # The kind of error alone: its text may hold words of the prompt.
+            state, reason = CheckState.FAILED, type(error).__name__
+    run = CheckRun(
+        name=check.name,
+        version=check.version,
+        state=state,
+        reason=reason,
+        result=f"{len(seen)} findings" if seen else "",
+        score=max((finding.score for finding in seen if finding.score is not None), default=None),
+        ms=1000.0 * (time.perf_counter() - start),
+        weights_sha256=weights_of(check),
+    )
+    return seen, run
 
 
 class LexiconCheck:
@@ -57,8 +120,9 @@ class LexiconCheck:
 
 def default_prompt_checks(pack: Pack) -> tuple[PromptCheck, ...]:
     """The checks that ship with the project, ready for ``pack``. Making them compiles its lexicons."""
+    from guarded_sora.policies.text.classify import ClassifierCheck
     from guarded_sora.policies.text.names import NamesCheck
     from guarded_sora.policies.text.personal import PersonalDataCheck
     from guarded_sora.policies.text.sequence import SequenceCheck
 
-    return (LexiconCheck(pack), NamesCheck(pack), SequenceCheck(pack), PersonalDataCheck())
+    return (LexiconCheck(pack), NamesCheck(pack), SequenceCheck(pack), PersonalDataCheck(), ClassifierCheck())

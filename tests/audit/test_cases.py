@@ -221,3 +221,40 @@ def test_other_events_do_not_disturb_the_cases(book):
     case_id = opened(book)
     book._log.append([Event(kind="case.unknown", actor="a", subject=case_id)])
     assert book.rebuild() == 1 and book.show(case_id).state == "open"
+
+
+def test_a_reviewer_who_is_not_sure_asks_for_a_second_opinion(book):
+    case_id = opened(book)
+    assert book.escalate(case_id, reviewer="anna", reason_code="unsure").critical
+    with pytest.raises(Conflict):
+        book.escalate(case_id, reviewer="anna", reason_code="unsure")
+    assert book.decide(case_id, "block", reviewer="anna", reason_code="x").state == "second"
+    assert book.decide(case_id, "block", reviewer="bert", reason_code="x").state == "decided"
+    cases = book.list()
+    assert book.rebuild() == 1 and book.list() == cases
+
+
+def test_a_case_whose_matter_is_gone_is_dropped(book):
+    case_id = opened(book, owner="person")
+    opened(book, 1, owner="somebody")
+    assert [case.case_id for case in book.list(owner="person")] == [case_id]
+    after = book.drop(case_id, actor="operator", reason_code="erased")
+    assert (after.state, after.action) == ("closed", "dropped") and book.claim("anna").case_id != case_id
+    with pytest.raises(Conflict):
+        book.drop(case_id, actor="operator", reason_code="erased")
+    cases = book.list()
+    assert book.rebuild() == 2 and book.list() == cases
+
+
+def test_one_case_can_be_taken_by_name(book):
+    ids = [opened(book, number) for number in range(3)]
+    assert book.claim("anna", case_id=ids[2]).case_id == ids[2]
+    assert book.claim("bert", case_id=ids[2]) is None
+
+
+def test_an_appeal_that_is_won_counts_for_whoever_made_it(book):
+    case_id = opened(book, owner="complainant")
+    book.decide(case_id, "block", reviewer="anna", reason_code="x")
+    book.appeal(case_id, by="user-7")
+    book.decide_appeal(case_id, "overturn", reviewer="bert", reason_code="y", action="allow")
+    assert book.appeals_won("user-7") == 1 and book.appeals_won("complainant") == 0

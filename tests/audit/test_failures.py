@@ -5,8 +5,10 @@ import sqlite3
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from guarded_sora.audit import Event, migrate, sqlite
+from guarded_sora.audit.connections import write_failure
 from guarded_sora.audit.errors import LogCorrupt, ReadFailed, WriteFailed
 from tests.audit.conftest import open_log, some, sqlite_engine
 
@@ -89,7 +91,10 @@ def test_a_lock_held_too_long_on_postgresql(postgres, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_connection_lost_in_the_middle_of_an_append(postgres):
+@pytest.mark.parametrize(
+    ("point", "count"), [("UPDATE tree_state", 2), ("INSERT INTO open_leaves", 300)], ids=["state", "copied"]
+)
+def test_a_connection_lost_in_the_middle_of_an_append(postgres, point, count):
     migrate.upgrade(postgres)
     log = open_log(postgres)
     log.append(some(3))
@@ -97,15 +102,49 @@ def test_a_connection_lost_in_the_middle_of_an_append(postgres):
 
     @event.listens_for(postgres, "before_cursor_execute")
     def lose(connection, cursor, statement, parameters, context, executemany):
-        if cut["now"] and statement.startswith("UPDATE tree_state"):
+        if cut["now"] and statement.startswith(point):
             cut["now"] = False
             connection.connection.driver_connection.pgconn.finish()
 
-    events = some(2)
+    events = some(count)
     with pytest.raises(WriteFailed, match="lost"):
         log.append(events)
     assert log.size == 3 and log.verify().ok
-    assert [item.seq for item in log.append(events)] == [3, 4]
+    assert [item.seq for item in log.append(events)] == list(range(3, 3 + count))
+    assert log.verify().ok
+
+
+@pytest.mark.slow
+def test_a_read_only_postgresql(postgres):
+    migrate.upgrade(postgres)
+    log = open_log(postgres)
+    log.append(some(3))
+    name = postgres.url.database
+    with postgres.begin() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    postgres.dispose()
+    for write in (lambda: log.append(some(1)), lambda: log.append(some(30)), lambda: log.submit(some(1))):
+        with pytest.raises(WriteFailed, match="read-only"):
+            write()
+    assert log.size == 3 and log.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ('could not extend file "base/1/2": No space left on device', "disk is full"),
+        ("could not write to file pg_wal/xlogtemp.1: No space left on device", "disk is full"),
+        ("canceling statement due to lock timeout", "another process"),
+        ("cannot execute INSERT in a read-only transaction", "read-only"),
+        ("permission denied for table events", "writer role"),
+        ("server closed the connection unexpectedly", "lost"),
+        ("terminating connection due to administrator command", "lost"),
+    ],
+    ids=["full", "full log", "lock", "read-only", "rights", "closed", "shut down"],
+)
+def test_what_postgresql_says_becomes_one_sentence(said, words):
+    error = write_failure(OperationalError("INSERT", None, RuntimeError(said)))
+    assert type(error) is WriteFailed and words in str(error) and "half-written" in str(error)
 
 
 def test_an_interrupt_in_the_middle_releases_the_log(small):
@@ -141,8 +180,8 @@ def test_rows_beyond_the_end_stop_the_writer(small):
     with small.engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO events (seq, id, ts, kind, actor, subject, body, leaf) "
-                "VALUES (2, zeroblob(16), 0, 'x', 'x', 'x', zeroblob(1), zeroblob(32))"
+                "INSERT INTO events (seq, id, ts, kind, actor, subject, body) "
+                "VALUES (2, zeroblob(16), 0, 'x', 'x', 'x', zeroblob(1))"
             )
         )
     with pytest.raises(LogCorrupt, match="beyond the end"):

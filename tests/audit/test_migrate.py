@@ -1,9 +1,10 @@
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from guarded_sora.audit import migrate
+from guarded_sora.audit import migrate, tree
 from guarded_sora.audit.errors import SchemaMismatch, WriteFailed
 from guarded_sora.audit.tables import REVISIONS, SCHEMA_REVISION, metadata
+from guarded_sora.audit.verifier import check_proof
 from tests.audit.conftest import open_log, some, sqlite_engine
 
 
@@ -37,6 +38,28 @@ def test_every_step_of_the_way(empty):
     for revision in reversed(REVISIONS[:-1]):
         migrate.downgrade(empty, revision)
         assert migrate.current(empty) == revision
+
+
+def test_the_steps_keep_a_log_that_has_data_in_it(empty):
+    migrate.upgrade(empty)
+    log = open_log(empty)
+    log.append(some(700, payload=b"words", owner="one", searchable=True))
+    log.append(some(40))
+    before, checkpoint = [entry.canonical for entry in log.search(limit=1000)], log.checkpoint()
+    migrate.downgrade(empty, "0002")
+    with empty.connect() as connection:
+        old = connection.execute(text("SELECT seq, leaf FROM events ORDER BY seq")).all()
+    assert [tree.leaf_hash(entry) for entry in before] == [bytes(row.leaf) for row in old]
+    assert migrate.upgrade(empty) == SCHEMA_REVISION
+    again = open_log(empty)
+    assert [entry.canonical for entry in again.search(limit=1000)] == before
+    assert again.verify(published=[checkpoint.note]).ok and again.payload(5) == b"words"
+    again.append(some(500))
+    assert again.verify().ok and again.size == 1240
+    proof = again.prove(735)
+    assert check_proof(proof.text(), proof.entry, again.vkey).index == 735
+    with pytest.raises(Exception, match="append-only"), empty.begin() as connection:
+        connection.execute(text("DELETE FROM events"))
 
 
 def test_a_newer_schema_is_refused_in_one_sentence(engine):

@@ -119,7 +119,7 @@ def test_a_statement_of_reasons(desk, log):
         statement_of_reasons(book.show(notice.case_id), **words)
     case = book.decide(notice.case_id, "remove", reviewer="anna", reason_code="likeness")
     made = statement_of_reasons(case, **words)
-    assert made["source_type"] == "SOURCE_TYPE_NOTIFICATION" and made["application_date"] == "2027-01-15"
+    assert made["source_type"] == "SOURCE_ARTICLE_16" and made["application_date"] == "2027-01-15"
     assert made["automated_detection"] == "No" and len(made["puid"]) <= 500 and "anna" not in json.dumps(made)
     for name, value in (
         ("ground", "x" * 501),

@@ -1,7 +1,10 @@
 import os
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from guarded_sora.audit import Event, migrate
 from guarded_sora.audit.erasure import rebuild_holds
@@ -100,6 +103,56 @@ def test_the_raw_files_hold_nothing_of_the_erased(tmp_path):
     left += files()
     for item in hidden:
         assert not any(item[at : at + 24] in left for at in range(0, len(item) - 24, 24))
+
+
+@pytest.mark.slow
+def test_the_raw_files_of_postgresql_hold_nothing_of_the_erased(postgres):
+    """The write-ahead log aside: it is recycled by the server, and the operator's backups copy it."""
+    migrate.upgrade(postgres)
+    log = open_log(postgres)
+    log.append([with_payload("one", b"xylophonist " + SECRET, searchable=True), with_payload("two")])
+    with postgres.begin() as connection:
+        (wrapped,) = connection.execute(
+            text("SELECT wrapped FROM subject_keys WHERE owner = 'one'")
+        ).scalars()
+        folder = Path(connection.execute(text("SHOW data_directory")).scalar_one()) / "base"
+        folder /= str(
+            connection.execute(
+                text("SELECT oid FROM pg_database WHERE datname = current_database()")
+            ).scalar()
+        )
+
+    def files():
+        with postgres.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
+        return b"".join(item.read_bytes() for item in sorted(folder.iterdir()) if item.is_file())
+
+    before = files()
+    assert bytes(wrapped) in before and b"xylophonist" in before and SECRET not in before
+    assert log.erase("one", actor="officer", reason="request").scrubbed
+    left = files()
+    assert bytes(wrapped) not in left and b"xylophonist" not in left
+    assert log.payload(1) == SECRET and log.verify().ok
+
+
+def test_a_backup_opens_nothing_once_the_old_payload_key_is_destroyed(tmp_path):
+    """Erasure cannot reach a backup; the keys in it die with the payload key they were wrapped under."""
+    engine = sqlite_engine(tmp_path / "log.db")
+    migrate.upgrade(engine)
+    log = open_log(engine)
+    log.append([with_payload("one"), with_payload("two", b"somebody else")])
+    engine.dispose()
+    shutil.copy(tmp_path / "log.db", tmp_path / "backup.db")
+    log.erase("one", actor="officer", reason="request")
+    new = os.urandom(32)
+    log.rewrap(new, actor="operator")
+    backup = open_log(sqlite_engine(tmp_path / "backup.db"), payload_key=new)
+    for seq in (0, 1):
+        with pytest.raises(LogCorrupt, match="payload key"):
+            backup.payload(seq)
+    assert SECRET not in (tmp_path / "backup.db").read_bytes()
+    assert log.payload(0) is None and log.payload(1) == b"somebody else"
+    assert backup.verify(with_payloads=False).ok, "its proofs hold all the same"
 
 
 def test_a_hold_beats_erasure_and_is_logged(engine):

@@ -1,8 +1,10 @@
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, select, text
 
 from guarded_sora.audit import migrate, postgres
 from guarded_sora.audit.errors import EntryInvalid, WriteFailed
+from guarded_sora.audit.search import of_subject
+from guarded_sora.audit.tables import events
 from tests.audit.conftest import open_log, some
 
 
@@ -29,6 +31,20 @@ def test_copy_finds_ids_that_stand_there(postgres):
     events = some(40)
     first = log.append(events[:20])
     assert log.append(events)[:20] == first and log.size == 40
+
+
+@pytest.mark.slow
+def test_a_subject_is_found_by_the_index(postgres):
+    migrate.upgrade(postgres)
+    log = open_log(postgres)
+    log.append([*some(500), *some(3, subject="clip-ü"), *some(500)])
+    assert [entry.seq for entry in log.search(subject="clip-ü")] == [500, 501, 502]
+    with postgres.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_indexscan = off"))
+        query = select(events.c.seq).where(of_subject("clip-ü")).compile(connection)
+        plan = connection.exec_driver_sql(f"EXPLAIN {query}", query.params)
+        assert "events_subject" in " ".join(plan.scalars())
 
 
 @pytest.fixture
@@ -58,7 +74,7 @@ def roles(postgres):
 def test_a_writer_appends_erases_and_cannot_rewrite(roles):
     log = open_log(roles["writer"])
     log.append(some(300))
-    log.erase("thing", actor="officer", reason="request")
+    assert not log.erase("thing", actor="officer", reason="request").scrubbed, "only the owner can"
     assert log.verify().ok
     for table in ("events", "tiles", "checkpoints"):
         for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET ctid = ctid", f"TRUNCATE {table}"):

@@ -1,4 +1,5 @@
 import base64
+import sys
 import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,7 +10,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
 from guarded_sora.audit.errors import FileFailed, ProofInvalid
-from guarded_sora.audit.publish import FilePublisher, HttpPublisher, Witness
+from guarded_sora.audit.publish import (
+    FilePublisher,
+    HttpPublisher,
+    ObjectStorePublisher,
+    Witness,
+    split_notes,
+)
 from guarded_sora.audit.verifier import CheckFailed, SignedTree, check_checkpoint, check_consistency
 from tests.audit.conftest import some
 
@@ -145,3 +152,83 @@ def test_a_rewritten_log_gets_no_cosignature(small, tmp_path):
     small.append(some(5))
     with pytest.raises(ProofInvalid, match="rewritten"):
         Witness(small, "https://w.example", fake.vkey, fake.post).cosign(small.checkpoint())
+
+
+class Bucket:
+    """An object store in memory. ``locks``: what it makes of a wish for a lock."""
+
+    def __init__(self, locks=True, fails=None):
+        self.locks, self.fails, self.objects = locks, fails, {}
+
+    def put_object(self, *, Bucket, Key, Body, ObjectLockMode, ObjectLockRetainUntilDate, **_):
+        if self.fails:
+            raise self.fails
+        lock = (ObjectLockMode, ObjectLockRetainUntilDate) if self.locks else (None, None)
+        self.objects[Bucket, Key] = (Body, *lock)
+
+    def head_object(self, *, Bucket, Key):
+        _, mode, until = self.objects[Bucket, Key]
+        return {} if mode is None else {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
+
+
+def test_an_object_store_keeps_each_checkpoint_under_lock(small):
+    bucket = Bucket()
+    publisher = ObjectStorePublisher(bucket, "kept", "log/", days=30)
+    notes = []
+    for _ in range(3):
+        small.append(some(300))
+        publisher.publish(small.checkpoint())
+        notes.append(small.checkpoint().note)
+    assert [body.decode() for _, (body, *_) in sorted(bucket.objects.items())] == notes
+    assert {name for name, _ in bucket.objects} == {"kept"}
+    assert all(key.startswith("log/0000000000000000") for _, key in bucket.objects)
+    assert small.verify(published=notes).ok
+
+
+@pytest.mark.parametrize(
+    ("bucket", "words"),
+    [
+        (Bucket(locks=False), "without locking"),
+        (Bucket(fails=ValueError("InvalidRequest: no object lock")), "did not take"),
+        (Bucket(fails=ConnectionError()), "ConnectionError"),
+    ],
+    ids=["unlocked", "refused", "away"],
+)
+def test_an_object_store_that_does_not_lock(small, bucket, words):
+    with pytest.raises(FileFailed, match=words):
+        ObjectStorePublisher(bucket, "kept").publish(small.checkpoint())
+
+
+def test_without_boto3_the_answer_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(FileFailed, match=r"guarded-sora\[objects\]"):
+        ObjectStorePublisher.at("s3://bucket/prefix/")
+
+
+def test_a_client_is_made_with_boto3(monkeypatch, small):
+    made = {}
+
+    class FakeBoto3:
+        @staticmethod
+        def client(kind, endpoint_url=None):
+            made.update(kind=kind, endpoint=endpoint_url)
+            if endpoint_url == "broken":
+                raise ValueError("no region")
+            return made.setdefault("bucket", Bucket())
+
+    monkeypatch.setitem(sys.modules, "boto3", FakeBoto3)
+    ObjectStorePublisher.at("s3://kept/a/b/", endpoint="https://objects.example").publish(small.checkpoint())
+    assert (made["kind"], made["endpoint"]) == ("s3", "https://objects.example")
+    ((bucket, key),) = made["bucket"].objects
+    assert bucket == "kept" and key.startswith("a/b/0")
+    with pytest.raises(FileFailed, match="settings"):
+        ObjectStorePublisher.at("kept", endpoint="broken")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("", 1), ("x", 1), ("a\n\nb\n", 1), ("a\n\nb\n\nc\n\nd\n", 2), ("a\n\nb\n\nc", 1)],
+    ids=["empty", "no note", "one", "two", "cut off"],
+)
+def test_notes_are_told_apart(text, count):
+    assert len(split_notes(text)) == count

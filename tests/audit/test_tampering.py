@@ -65,19 +65,24 @@ def test_a_changed_entry_is_named(log, seq):
     assert places(log) == [f"events.seq={seq}"]
 
 
-@pytest.mark.parametrize("seq", [0, 255, 300, 767])
-def test_a_changed_entry_with_a_fitting_leaf_is_named(log, seq):
-    entry = log.read(seq).canonical.replace(b'"tester"', b'"nobody"')
-    values = {"seq": seq, "leaf": tree.leaf_hash(entry)}
-    attack(log, ("UPDATE events SET leaf = :leaf, actor = 'nobody' WHERE seq = :seq", values))
-    assert places(log) == [f"events.seq={seq}"]
+def with_open_leaf(log, seq, entry):
+    """``open_leaves`` as somebody would write it who knows how the tree is made."""
+    leaves = [tree.leaf_hash(log.read(at).canonical) for at in range(768, SIZE)]
+    leaves[seq - 768] = tree.leaf_hash(entry)
+    return ("UPDATE open_leaves SET leaves = :leaves WHERE seq = 768", {"leaves": b"".join(leaves)})
 
 
-def test_a_changed_entry_after_the_last_full_tile_breaks_the_checkpoint(log):
+def test_a_changed_entry_whose_open_leaf_was_changed_too_breaks_the_checkpoint(log):
     entry = log.read(780).canonical.replace(b'"tester"', b'"nobody"')
-    values = {"leaf": tree.leaf_hash(entry)}
-    attack(log, ("UPDATE events SET leaf = :leaf, actor = 'nobody' WHERE seq = 780", values))
+    attack(log, ("UPDATE events SET actor = 'nobody' WHERE seq = 780", {}), with_open_leaf(log, 780, entry))
     assert places(log) == [f"checkpoints.size={SIZE}", "tree_state.id=1"]
+
+
+def test_missing_open_leaves_are_named(log):
+    attack(log, ("DELETE FROM open_leaves", {}))
+    assert places(log) == ["open_leaves of events.seq=768"]
+    with pytest.raises(LogCorrupt, match="missing below"):
+        open_log(log.engine).append(some(300))
 
 
 @pytest.mark.parametrize("column", ["kind", "actor", "subject", "ts", "id", "payload"])
@@ -99,7 +104,7 @@ def test_an_inserted_row_is_named(log):
         ("UPDATE events SET seq = seq + 100000 WHERE seq >= 10", {}),
         ("UPDATE events SET seq = seq - 99999 WHERE seq >= 100000", {}),
         (
-            "INSERT INTO events SELECT 10, zeroblob(16), ts, kind, actor, subject, body, payload, leaf "
+            "INSERT INTO events SELECT 10, ts, zeroblob(16), kind, actor, subject, body, payload "
             "FROM events WHERE seq = 9",
             {},
         ),
@@ -119,13 +124,14 @@ def test_swapped_rows_are_named(log):
 
 
 def test_a_cut_off_end_is_found(log):
+    leaves = [tree.leaf_hash(log.read(seq).canonical) for seq in range(400)]
     frontier = tree.Frontier()
-    for seq in range(400):
-        frontier.push(tree.leaf_hash(log.read(seq).canonical))
+    frontier.extend(leaves, [])
     attack(
         log,
         ("DELETE FROM events WHERE seq >= 400", {}),
         ("DELETE FROM tiles WHERE idx >= 1", {}),
+        ("UPDATE open_leaves SET seq = 256, leaves = :leaves", {"leaves": b"".join(leaves[256:])}),
         ("UPDATE tree_state SET size = 400, frontier = :edge", {"edge": frontier.to_bytes()}),
     )
     assert places(log) == [f"checkpoints.size={SIZE}"]
@@ -228,8 +234,8 @@ def test_a_row_that_is_no_entry_is_reported_not_raised(log, change):
 
 
 def test_a_leaf_over_a_row_that_is_no_entry(log):
-    leaf = tree.leaf_hash(log.read(799).canonical.replace(b'{"number":499}', b"{"))
-    attack(log, ("UPDATE events SET body = x'7b', leaf = :leaf WHERE seq = 799", {"leaf": leaf}))
+    entry = log.read(799).canonical.replace(b'{"number":499}', b"{")
+    attack(log, ("UPDATE events SET body = x'7b' WHERE seq = 799", {}), with_open_leaf(log, 799, entry))
     assert places(log)[0] == "events.seq=799"
     with pytest.raises(LogCorrupt, match=r"events\.seq=799"):
         log.read(799)

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from guarded_sora.audit import tree
-from guarded_sora.audit.verifier import CheckFailed, SignedTree, _climb, check_consistency
+from guarded_sora.audit.verifier import CheckFailed, SignedTree, check_consistency, climb
 
 
 def naive(leaves: list[bytes]) -> bytes:
@@ -78,12 +78,12 @@ def test_every_leaf_is_provable(size):
     assert tree.tree_root(size, node) == root
     for index in range(size):
         path = tree.inclusion_path(index, size, node)
-        assert _climb(index, size, leaves[index], path) == root
+        assert climb(index, size, leaves[index], path) == root
         other = (index + 1) % size
         if other != index:
             # A wrong place either leads to another root or does not fit the path's length.
             with contextlib.suppress(CheckFailed):
-                assert _climb(other, size, leaves[index], path) != root
+                assert climb(other, size, leaves[index], path) != root
 
 
 def test_every_pair_of_sizes_is_consistent():

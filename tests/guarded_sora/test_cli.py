@@ -222,6 +222,7 @@ def test_cases_are_listed_decided_and_released(run: Run, home: Path, tmp_path: P
         (["generate", PROMPT, "-o", "no/such/folder/x.mp4"], 2, "does not exist"),
         (["generate", PROMPT, "-o", "x.avi"], 2, ".mp4"),
         (["generate", PROMPT, "-o", "x.mp4", "--size", "big"], 2, "WIDTHxHEIGHT"),
+        (["generate", PROMPT, "-o", "x.mp4", "--size", "47x256"], 2, "invisible mark"),
         (["generate", PROMPT, "-o", "x.mp4", "--seconds", "0"], 2, "more than 0"),
         (["generate", PROMPT, "-o", "x.mp4", "--n", "0"], 2, "1 to 16"),
         (["generate", PROMPT, "-o", "x.mp4", "--image", "missing.png"], 2, "missing.png"),

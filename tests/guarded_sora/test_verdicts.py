@@ -36,6 +36,7 @@ EXAMPLES = {
     "credentials_stripped": Signs(mark=M.OURS, content=K.SAME),
     "mark_and_credentials_gone": Signs(content=K.SAME),
     "built_on_a_clip_of_ours": Signs(our_ingredient=True),
+    "source_before_marking": Signs(source_film=True, content=K.SAME),
     "mark_without_fingerprint": Signs(mark=M.OURS),
     "trusted_with_bad_ingredient": Signs(credentials=C.TRUSTED, bad_ingredient=True),
     "trusted_signer": Signs(credentials=C.TRUSTED),
@@ -49,6 +50,7 @@ EXAMPLES = {
     "mark_unchecked": Signs(mark=M.UNCHECKED),
     "untrusted_claims": Signs(credentials=C.UNPROVEN),
     "credentials_unchecked": Signs(credentials=C.UNCHECKED),
+    "detector_ranks_for_review": Signs(detector=D.FOR_REVIEW),
     "detector_abstains": Signs(detector=D.ABSTAINS),
     "nothing_found": Signs(),
 }
@@ -129,6 +131,22 @@ def test_the_detector_alone_never_overrules_provenance() -> None:
         if judge(signs).verdict is VerdictName.LIKELY_SYNTHETIC:
             assert not signs.tied_to_us
             assert signs.credentials not in (C.OURS, C.TRUSTED, C.BROKEN)
+
+
+def test_a_score_that_only_ranks_is_never_said_in_public() -> None:
+    for signs in ALL:
+        if signs.detector in (D.FOR_REVIEW, D.ABSTAINS):
+            assert judge(signs).verdict is not VerdictName.LIKELY_SYNTHETIC
+            assert judge(signs).verdict is not VerdictName.NO_EVIDENCE
+
+
+def test_the_detector_changes_nothing_where_provenance_settles_it() -> None:
+    open_to_it = (VerdictName.NO_EVIDENCE, VerdictName.INCONCLUSIVE, VerdictName.LIKELY_SYNTHETIC)
+    for signs in ALL:
+        if signs.detector is D.NOT_RUN and judge(signs).verdict not in open_to_it:
+            fields = {name: getattr(signs, name) for name in signs.__slots__}
+            others = [judge(Signs(**(fields | {"detector": sign}))) for sign in D]
+            assert {row.reason for row in others} == {judge(signs).reason}
 
 
 def test_broken_claims_are_never_passed_over() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import av
@@ -15,10 +16,11 @@ import pytest
 from guarded_sora import GuardedSora, Release, UsageError, VerdictName
 from guarded_sora.media import ClipFrames, FrameStream, encode
 from guarded_sora.provenance.credentials.certificates import issue_chain
-from guarded_sora.provenance.credentials.manifest import Generator, ManifestContent
+from guarded_sora.provenance.credentials.manifest import Generator, Ingredient, ManifestContent
 from guarded_sora.provenance.credentials.sign import sign
 from guarded_sora.provenance.credentials.signer import FileKeySigner
 from guarded_sora.provenance.payload import MarkPayload
+from guarded_sora.settings import OperatorWord
 from tests.guarded_sora.conftest import Painter, moving_scene
 
 PROMPT = "a red balloon rising over a sandy beach"
@@ -286,6 +288,67 @@ def test_a_signed_source_is_opened_and_kept_as_parent(
     assert verdict.verdict is VerdictName.OURS_INTACT
     (credentials,) = [item for item in verdict.evidence if item.kind == "credentials"]
     assert [item["relationship"] for item in credentials.detail["ingredients"]] == ["parentOf"]
+
+
+def test_the_film_that_was_given_to_protect_is_told_as_what_it_is(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = film(seed=15, frames=24)
+    release = sora.protect(source, prompt="soft shapes", output=tmp_path / "safe.mp4")
+    verdict = sora.verify(source)
+    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "source_before_marking")
+    assert verdict.clip_id == release.clip_id and "given_to_protect" in verdict.notices
+    (given,) = [item for item in verdict.evidence if item.state == "given_to_protect"]
+    assert given.detail == {"clips": [str(release.clip_id)]}
+    changed = tmp_path / "changed.mp4"
+    encode(FrameStream(source, sora.services.worker), changed, crf=23)
+    assert sora.verify(changed).reason != "source_before_marking"
+
+
+def test_a_signed_film_that_was_given_to_protect_is_still_its_signers(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    signed = tmp_path / "signed.mp4"
+    foreign_signed(film(seed=16), signed)
+    sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
+    verdict = sora.verify(signed)
+    assert verdict.verdict is VerdictName.DECLARED_SYNTHETIC
+    assert "given_to_protect" in verdict.notices
+
+
+def test_a_strangers_word_that_a_film_of_ours_is_in_it_proves_nothing(
+    sora: GuardedSora, release: Release, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Anybody can name our film as an ingredient of something else."""
+    target = tmp_path / "theirs.mp4"
+    content = ManifestContent(
+        clip_id="gs1:00000000:0000000000",
+        title="somebody's film",
+        generator=Generator(name="another generator", version="1"),
+        created=datetime.now(UTC),
+        ingredients=(Ingredient(path=release.path, relationship="inputTo", title="a film of theirs"),),
+    )
+    sign(
+        film(seed=17),
+        target,
+        content,
+        FileKeySigner.of(issue_chain("Somebody Else")),
+        trust=sora.services.trust,
+    )
+    verdict = sora.verify(target)
+    assert (verdict.verdict, verdict.clip_id) == (VerdictName.DECLARED_SYNTHETIC, None)
+
+
+def test_the_operators_word_counts_for_films_of_ours_only(
+    release: Release, sora: GuardedSora, film: Callable[..., Path]
+) -> None:
+    word = OperatorWord(placed=date(2026, 5, 1), looks_real=False)
+    settings = sora.services.settings.model_copy(update={"operator": word})
+    saying = GuardedSora(replace(sora.services, settings=settings))
+    ours = saying.verify(release.path, laws=("eu",)).rules["eu"]
+    theirs = saying.verify(film(seed=18), laws=("eu",)).rules["eu"]
+    assert ours["D1"]["state"] == "not_applicable" and theirs["D1"]["state"] == "fail"
+    assert theirs["E2"]["state"] == "fail"
 
 
 def test_a_source_whose_credentials_are_broken_is_refused(

@@ -7,7 +7,7 @@ from guarded_sora.policies.finding import Action, CharacterSpan, Decision, Findi
 from guarded_sora.policies.golden import load_golden
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.rewrite import MAX_DIFF_WORDS, rewrite_prompt, word_difference
-from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
+from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
 
 PACK = load_pack()
 ADULT = RequestContext(age_tier="adult", region="US")
@@ -15,7 +15,7 @@ ADULT = RequestContext(age_tier="adult", region="US")
 
 @pytest.fixture(scope="module")
 def checks() -> tuple[PromptCheck, ...]:
-    return default_prompt_checks(PACK)
+    return tuple(check for check in default_prompt_checks(PACK) if not unavailable_reason(check))
 
 
 def decide(checks: tuple[PromptCheck, ...], text: str) -> Decision:

@@ -88,9 +88,13 @@ def load_pipeline(source: str | Path, *, hub: bool = False) -> Any:
         )
         return pipeline.to("cuda") if half else pipeline
     except Exception as error:
-        raise BackendUnavailable(
-            f"The pipeline could not be loaded ({type(error).__name__}); check that its files are whole."
-        ) from error
+        what = (
+            f"{source} could not be fetched from the hub or holds no safetensors pipeline "
+            f"({type(error).__name__}); check the name and the network, or download it and name its folder."
+            if hub
+            else f"The pipeline could not be loaded ({type(error).__name__}); check that its files are whole."
+        )
+        raise BackendUnavailable(what) from error
 
 
 class DiffusersBackend:

@@ -125,6 +125,34 @@ def not_applicable(evidence: str) -> Finding:
     return Finding(state=ClauseState.NOT_APPLICABLE, evidence=evidence)
 
 
+def in_every_frame(language: str) -> Check:
+    """The check of a label for the whole length."""
+
+    def find(facts: Facts) -> Finding:
+        if facts.labels is None:
+            return human("no visible label was looked for")
+        seen = set(facts.labels.times(language))
+        if facts.labels.looked and all(time in seen for time in facts.labels.looked):
+            return passed("label in every frame that was looked at")
+        return failed("not every frame that was looked at shows the label")
+
+    return find
+
+
+def at_opening(language: str, facts: Facts, passing: str) -> Finding:
+    """The finding of a clause that wants our label on the opening picture; ``passing`` is said of it then."""
+    if facts.labels is None:
+        return human("no visible label was looked for")
+    if not facts.label_at_opening(language):
+        return failed("no label of ours on the opening picture; labels of other design are not recognised")
+    return passed(passing)
+
+
+def outside(what: str) -> Check:
+    """A check whose answer lies with people and their records: ``what`` says where."""
+    return always(human(f"no file shows it: {what}"))
+
+
 def always(finding: Finding) -> Check:
     """A check whose finding no file changes."""
     return lambda facts: finding

@@ -18,6 +18,7 @@ from guarded_sora.provenance.conformance.clause import (
     failed,
     human,
     not_applicable,
+    outside,
     passed,
     unconfirmed,
 )
@@ -171,7 +172,7 @@ LAW = Law(
             source=_CODE + "section 1, measure 2.1",
             text_status="faithful_copies",
             since=APPLIES,
-            check=always(human("no file shows it: the operator's detector, its price and its users")),
+            check=outside("the operator's detector, its price and its users"),
         ),
         Clause(
             id="E7",
@@ -179,7 +180,7 @@ LAW = Law(
             source=_CODE + "section 1, measures 3.1 to 3.3",
             text_status="faithful_copy",
             since=APPLIES,
-            check=always(human("no file shows it: the benchmark card of the marks")),
+            check=outside("the benchmark card of the marks"),
         ),
         Clause(
             id="E8",
@@ -187,7 +188,7 @@ LAW = Law(
             source=_CODE + "section 1, measures 4.1 and 4.2",
             text_status="faithful_copy",
             since=APPLIES,
-            check=always(human("no file shows it: the provider's documentation")),
+            check=outside("the provider's documentation"),
         ),
         Clause(
             id="E9",
@@ -195,7 +196,7 @@ LAW = Law(
             source=_CODE + "section 1, measure 1.2",
             text_status="faithful_copy",
             since=APPLIES,
-            check=always(human("no file shows it: what the provider places on the market")),
+            check=outside("what the provider places on the market"),
         ),
         Clause(
             id="E10",
@@ -203,7 +204,7 @@ LAW = Law(
             source=_CODE + "section 1, measure 2.1.3",
             text_status="faithful_copy",
             since=APPLIES,
-            check=always(human("no file shows it: the detector's retention")),
+            check=outside("the detector's retention"),
         ),
         Clause(
             id="E11",
@@ -211,7 +212,7 @@ LAW = Law(
             source=_CODE + "section 1, measure 2.3",
             text_status="faithful_copy",
             since=APPLIES,
-            check=always(human("no file shows it: the results of the provider's detector")),
+            check=outside("the results of the provider's detector"),
         ),
         Clause(
             id="D1",

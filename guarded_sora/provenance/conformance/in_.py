@@ -13,12 +13,14 @@ from guarded_sora.provenance.conformance.clause import (
     Clause,
     Finding,
     Law,
+    at_opening,
     failed,
     human,
+    in_every_frame,
     not_applicable,
+    outside,
     passed,
 )
-from guarded_sora.provenance.conformance.clause import always as always_found
 from guarded_sora.provenance.conformance.facts import Facts
 
 APPLIES = date(2026, 2, 20)
@@ -28,20 +30,7 @@ _RULES = "G.S.R. 120(E), "
 def _label(facts: Facts) -> Finding:
     if facts.looks_real is False:
         return not_applicable("the deployer says that it looks like no real person or event")
-    if facts.labels is None:
-        return human("no visible label was looked for")
-    if not facts.label_at_opening("en"):
-        return failed("no label of ours on the opening picture; labels of other design are not recognised")
-    return passed("prominent label from the opening on")
-
-
-def _throughout(facts: Facts) -> Finding:
-    if facts.labels is None:
-        return human("no visible label was looked for")
-    seen = set(facts.labels.times("en"))
-    if facts.labels.looked and all(time in seen for time in facts.labels.looked):
-        return passed("label in every frame that was looked at")
-    return failed("not every frame that was looked at shows the label")
+    return at_opening("en", facts, "prominent label from the opening on")
 
 
 def _permanent_metadata(facts: Facts) -> Finding:
@@ -77,7 +66,7 @@ LAW = Law(
             source="draft amendment of 21 April 2026",
             text_status="to_confirm",
             since=APPLIES,
-            check=_throughout,
+            check=in_every_frame("en"),
         ),
         Clause(
             id="IN2",
@@ -95,7 +84,7 @@ LAW = Law(
             source=_RULES + "rule 4(1A)",
             text_status="secondary",
             since=APPLIES,
-            check=always_found(human("no file shows it: the platform's records")),
+            check=outside("the platform's records"),
         ),
         Clause(
             id="IN4",
@@ -103,7 +92,7 @@ LAW = Law(
             source=_RULES + "rules 3(1) and 3(2)",
             text_status="secondary",
             since=APPLIES,
-            check=always_found(human("no file shows it: the platform's timers")),
+            check=outside("the platform's timers"),
         ),
     ),
 )

@@ -12,8 +12,10 @@ from guarded_sora.provenance.conformance.clause import (
     Clause,
     Finding,
     Law,
+    at_opening,
     failed,
     human,
+    in_every_frame,
     not_applicable,
     passed,
 )
@@ -49,20 +51,7 @@ def _clear_label(facts: Facts) -> Finding:
         return not_applicable("the deployer says that nobody could take it for real")
     if facts.artistic:
         return human("a work of art may be labelled so that it does not disturb: a person judges")
-    if facts.labels is None:
-        return human("no visible label was looked for")
-    if not facts.label_at_opening("ko"):
-        return failed("no label of ours on the opening picture; labels of other design are not recognised")
-    return passed("clearly recognisable label on the opening picture")
-
-
-def _whole_length(facts: Facts) -> Finding:
-    if facts.labels is None:
-        return human("no visible label was looked for")
-    seen = set(facts.labels.times("ko"))
-    if facts.labels.looked and all(time in seen for time in facts.labels.looked):
-        return passed("label in every frame that was looked at")
-    return failed("not every frame that was looked at shows the label")
+    return at_opening("ko", facts, "clearly recognisable label on the opening picture")
 
 
 def _notice(facts: Facts) -> Finding:
@@ -102,7 +91,7 @@ LAW = Law(
             source="reports on a draft guideline",
             text_status="to_confirm",
             since=APPLIES,
-            check=_whole_length,
+            check=in_every_frame("ko"),
         ),
         Clause(
             id="KR3",

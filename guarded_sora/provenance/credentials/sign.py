@@ -106,10 +106,11 @@ def _sign(
     import c2pa
 
     definition = content.definition(report.mime)
+    watched = _Watched(signer)
     try:
         with (
             open_context(trust) as context,
-            open_signer(signer) as native,
+            open_signer(signer, watched.sign) as native,
             c2pa.Builder(definition, context) as builder,
         ):
             if content.thumbnail is not None:
@@ -127,6 +128,8 @@ def _sign(
             f"A {report.mime} file cannot carry Content Credentials; write the clip as .mp4."
         ) from error
     except c2pa.C2paError as error:
+        if watched.fault is not None:
+            raise watched.fault from error
         if is_authority_failure(str(error)):
             raise TimestampUnavailable(
                 "The timestamp authority gave no usable answer; try again later, or allow signing "
@@ -137,6 +140,26 @@ def _sign(
         raise MediaError(
             f"The signed file could not be written to {dst.name!r}; check the folder's rights and free space."
         ) from error
+
+
+class _Watched:
+    """Remembers why a signer of ours gave no signature: the library only says that there was none."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self.fault: ProvenanceError | None = None
+
+    def sign(self, data: bytes) -> bytes:
+        try:
+            return self._signer.sign(data)
+        except ProvenanceError as error:
+            self.fault = error
+            raise
+        except Exception as error:
+            self.fault = ProvenanceError(
+                f"The signer raised {type(error).__name__} and gave no signature; nothing was written."
+            )
+            raise
 
 
 def _add_ingredients(builder: Any, content: Content) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from cryptography import x509
@@ -74,6 +75,7 @@ def read_signers(store: bytes, trust: Trust, *, now: datetime | None = None) -> 
         return {}
     lists = _Lists(
         own=_anchors(trust.own_root_pem),
+        own_leaves=_anchors(trust.own_leaves_pem),
         claim=_anchors(trust.claim_anchors_pem),
         tsa=_anchors(trust.tsa_anchors_pem),
     )
@@ -93,6 +95,7 @@ def read_signers(store: bytes, trust: Trust, *, now: datetime | None = None) -> 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lists:
     own: list[x509.Certificate]
+    own_leaves: list[x509.Certificate]
     claim: list[x509.Certificate]
     tsa: list[x509.Certificate]
 
@@ -106,7 +109,7 @@ def _signer(box: Superbox, trust: Trust, lists: _Lists, now: datetime) -> Manife
     if allowed and _leads_to(chain, lists.own):
         anchor = "own"
     elif allowed and _leads_to(chain, lists.claim):
-        anchor = "claim"
+        anchor = "own" if leaf in lists.own_leaves else "claim"
     holders = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return ManifestSigner(
         serial=serial,
@@ -249,5 +252,6 @@ def _may_sign_claims(leaf: x509.Certificate) -> bool:
     return bool(purposes & set(CLAIM_PURPOSES)) and not purposes & forbidden
 
 
+@lru_cache(maxsize=16)
 def _anchors(pem: bytes) -> list[x509.Certificate]:
     return load_certificates(pem) if pem.strip() else []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from guarded_sora.errors import ProvenanceError
 from guarded_sora.provenance.credentials.certificates import Chain, load_certificates, load_key
+
+_LONGEST_SIGNATURE = 1024
 
 Algorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
 
@@ -75,10 +81,54 @@ class CallbackSigner:
         return self.function(data)
 
 
-def open_signer(signer: Signer) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSigner:
+    """Signs by asking a service: the claim's bytes are posted to ``url``, the raw signature comes back.
+
+    The body is ``application/octet-stream`` both ways; ``token`` is sent as bearer token. The clip itself
+    stays here. Raises ``ProvenanceError`` when the address is neither https nor this very machine.
+    """
+
+    url: str
+    chain_pem: bytes
+    algorithm: Algorithm = "es256"
+    token: str = field(default="", repr=False)
+    timestamp_url: str | None = None
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if not parts.hostname or not (parts.scheme == "https" or local):
+            raise ProvenanceError(
+                "The signing service's address must begin with https:// (http:// only on this machine)."
+            )
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature; raises ``ProvenanceError`` when the service gives none."""
+        headers = {"Content-Type": "application/octet-stream"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(  # noqa: S310  the scheme was checked above
+            self.url, data=data, headers=headers, method="POST"
+        )
+        try:
+            with _opener().open(request, timeout=self.timeout) as answer:
+                signature: bytes = answer.read(_LONGEST_SIGNATURE + 1)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise ProvenanceError(
+                f"The signing service gave no signature ({type(error).__name__}); try again when it is up."
+            ) from error
+        if not 32 <= len(signature) <= _LONGEST_SIGNATURE:
+            raise ProvenanceError("The signing service's answer is no signature; check its address.")
+        return signature
+
+
+def open_signer(signer: Signer, sign: Callable[[bytes], bytes] | None = None) -> Any:
     """The library's signer object for ``signer``; a context manager, used for one file.
 
-    Raises ``ProvenanceError`` when key and chain do not belong together or cannot sign claims.
+    ``sign`` is called in place of ``signer.sign`` where Python signs. Raises ``ProvenanceError`` when key and
+    chain do not belong together or cannot sign claims.
     """
     import c2pa
 
@@ -90,12 +140,67 @@ def open_signer(signer: Signer) -> Any:
             return c2pa.Signer.from_info(info)
         algorithm = getattr(c2pa.C2paSigningAlg, signer.algorithm.upper())
         return c2pa.Signer.from_callback(
-            signer.sign, algorithm, signer.chain_pem.decode("ascii"), signer.timestamp_url
+            sign or signer.sign, algorithm, signer.chain_pem.decode("ascii"), signer.timestamp_url
         )
     except (c2pa.C2paError, AttributeError, UnicodeDecodeError) as error:
         raise ProvenanceError(
             "The signing key or its certificate chain was refused; check them with 'guarded-sora keys'."
         ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stamped:
+    """A signer of any class with another timestamp authority, or none."""
+
+    signer: Signer
+    timestamp_url: str | None
+
+    @property
+    def algorithm(self) -> Algorithm:
+        return self.signer.algorithm
+
+    @property
+    def chain_pem(self) -> bytes:
+        return self.signer.chain_pem
+
+    def sign(self, data: bytes) -> bytes:
+        return self.signer.sign(data)
+
+
+def with_timestamp(signer: Signer, url: str | None) -> Signer:
+    """The same signer, asking the authority at ``url``; None asks nobody.
+
+    Raises ``ProvenanceError`` for an address that is none.
+    """
+    if url is not None:
+        check_address(url)
+    if isinstance(signer, FileKeySigner):  # stays one: the library signs with it natively
+        return replace(signer, timestamp_url=url)
+    return _Stamped(signer=signer.signer if isinstance(signer, _Stamped) else signer, timestamp_url=url)
+
+
+def may_travel(signer: Signer) -> bool:
+    """Whether ``signer`` is plain data that a worker process can sign with; a callback is not."""
+    inner = signer.signer if isinstance(signer, _Stamped) else signer
+    return isinstance(inner, FileKeySigner | RemoteSigner)
+
+
+def check_address(url: str) -> None:
+    """Raises ``ProvenanceError`` for an address that no timestamp authority can have."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ProvenanceError("The timestamp authority's address must begin with http:// or https://.")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A service that sends us elsewhere would send the token there, too."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_NoRedirect)
 
 
 def _check_chain(signer: Signer) -> None:

@@ -12,10 +12,9 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from guarded_sora.errors import ProvenanceError
-from guarded_sora.provenance.credentials.signer import Algorithm, Signer
+from guarded_sora.provenance.credentials.signer import Signer, check_address, with_timestamp
 
 _T = TypeVar("_T")
 _MAX_ANSWER = 1 << 20
@@ -49,28 +48,6 @@ class TimestampPolicy:
             raise ProvenanceError("A timestamp policy needs at least one attempt and a positive timeout.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _WithoutTimestamp:
-    """The same signer, asking no authority."""
-
-    signer: Signer
-
-    @property
-    def algorithm(self) -> Algorithm:
-        return self.signer.algorithm
-
-    @property
-    def chain_pem(self) -> bytes:
-        return self.signer.chain_pem
-
-    @property
-    def timestamp_url(self) -> None:
-        return None
-
-    def sign(self, data: bytes) -> bytes:
-        return self.signer.sign(data)
-
-
 def sign_with_timestamp(
     attempt: Callable[[Signer], _T], signer: Signer, policy: TimestampPolicy
 ) -> tuple[_T, bool]:
@@ -95,7 +72,7 @@ def sign_with_timestamp(
             last = error
     if policy.required:
         raise last
-    return attempt(_WithoutTimestamp(signer=signer)), False
+    return attempt(with_timestamp(signer, None)), False
 
 
 def is_authority_failure(message: str) -> bool:
@@ -104,8 +81,7 @@ def is_authority_failure(message: str) -> bool:
 
 
 def _probe(url: str, timeout: float) -> None:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ProvenanceError("The timestamp authority's address must begin with http:// or https://.")
+    check_address(url)
     request = urllib.request.Request(  # noqa: S310  the scheme was checked above
         url, data=_PROBE, headers={"Content-Type": "application/timestamp-query"}, method="POST"
     )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -45,6 +46,8 @@ class RevokedCertificate:
 class Trust:
     """Anchors by purpose, all PEM; empty bytes means that nobody is trusted for that purpose.
 
+    ``own_leaves_pem`` are our signing certificates from a public authority: others stand under it, too, so
+    each certificate is ours only by itself, and only while the authority is on the list for claims.
     ``remote_hosts`` and ``ocsp_hosts`` are ``host`` or ``host:port`` values that may be asked for a remote
     manifest or a revocation answer; empty means that reading opens no connection at all.
     Raises ``ProvenanceError`` when a list holds anything but certificate authorities: the C2PA library
@@ -52,6 +55,7 @@ class Trust:
     """
 
     own_root_pem: bytes = b""
+    own_leaves_pem: bytes = b""
     claim_anchors_pem: bytes = b""
     tsa_anchors_pem: bytes = b""
     revoked: tuple[RevokedCertificate, ...] = ()
@@ -65,6 +69,8 @@ class Trust:
             ("timestamp anchors", self.tsa_anchors_pem),
         ):
             _check_anchors(name, pem)
+        if self.own_leaves_pem.strip():
+            load_certificates(self.own_leaves_pem)
         for host in self.remote_hosts + self.ocsp_hosts:
             if not _HOST.fullmatch(host):
                 raise ProvenanceError(f"{host[:80]!r} is not a host name; write it as host or host:port.")
@@ -139,6 +145,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
+@lru_cache(maxsize=16)
 def _armoured(pem: bytes) -> str:
     """Only the certificates, without the comments people write between them."""
     from cryptography.hazmat.primitives.serialization import Encoding

@@ -2,6 +2,7 @@
 
 from guarded_sora.provenance.watermark.contract import (
     Geometry,
+    MarkBlock,
     MarkEvidence,
     MarkSegment,
     MarkState,
@@ -13,6 +14,7 @@ from guarded_sora.provenance.watermark.mark import KeyedTileMark
 __all__ = [
     "Geometry",
     "KeyedTileMark",
+    "MarkBlock",
     "MarkEvidence",
     "MarkKey",
     "MarkSegment",

@@ -11,6 +11,7 @@ Legend: S states, T steps (one per information bit), R coded bits per step, N = 
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections.abc import Iterator
 from functools import cached_property
@@ -55,8 +56,36 @@ class ConvolutionalCode:
             registers[step] = register
         return self._outputs[registers].astype(np.int8).ravel()
 
-    def words(self, soft: NDArray[np.float32], tail: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-        """The likeliest words, best first: uint8 (T,) each, all ending in ``tail``.
+    def best(self, soft: NDArray[np.float32], tail: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B,): correlation of each row of ``soft`` (B, T * R) with its likeliest word ending in ``tail``.
+
+        Many rows cost little more than one: whether a row is worth a list is known from this alone.
+        """
+        rows = len(soft)
+        size = 1 << self.memory
+        half = size // 2
+        steps = soft.shape[1] // self.rate
+        branch = soft.reshape(rows, steps, self.rate).astype(np.float32) @ self._outputs.T
+        branch = branch.reshape(rows, steps, 2, half, 2)
+        metric = np.full((rows, size), -np.inf, dtype=np.float32)
+        metric[:, 0] = 0.0
+        unknown = steps - len(tail)
+        end = 0
+        for step in range(steps):
+            both = np.maximum(
+                metric[:, :half, None] + branch[:, step, 0], metric[:, half:, None] + branch[:, step, 1]
+            )
+            if step >= unknown:
+                both[..., 1 - int(tail[step - unknown])] = -np.inf
+            metric = both.reshape(rows, size)
+        for bit in tail[-self.memory :]:
+            end = (end << 1) | int(bit)
+        return np.asarray(metric[:, end], dtype=np.float32)
+
+    def words(
+        self, soft: NDArray[np.float32], tail: NDArray[np.uint8], limit: int | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The likeliest words, best first: uint8 (T,) each, all ending in ``tail``; ``limit`` of them or all.
 
         ``soft`` float (T * R,): positive speaks for 0, the size is the confidence.
         """
@@ -66,25 +95,33 @@ class ConvolutionalCode:
         for bit in tail[-self.memory :]:
             end = (end << 1) | int(bit)
         heap: list[tuple[float, int, int, int, NDArray[np.int64]]] = []
-        count = 0
+        count = given = 0
         first = np.empty(steps + 1, dtype=np.int64)
         first[steps] = end
         heapq.heappush(heap, (0.0, count, steps, steps, first))
+        # The ``limit`` smallest losses met so far, ascending: nothing above the last is ever given.
+        kept: list[float] = [0.0]
         half = 1 << (self.memory - 1)
-        while heap:
-            loss, _, until, flip, states = heapq.heappop(heap)
-            path = states.copy()
+        while heap and given != limit:
+            loss, _, until, flip, path = heapq.heappop(heap)
+            path = path.copy()
             for step in range(until - 1, -1, -1):
                 state = int(path[step + 1])
                 upper = bool(choices[step, state]) != (step == flip)
                 path[step] = (state >> 1) + (half if upper else 0)
+            given += 1
             yield (path[1:] & 1).astype(np.uint8)
             # The path may leave the survivors only before the place where it left them last.
             free = np.arange(min(until, flip) if flip < steps else steps)
-            for place, extra in zip(free, losses[free, path[free + 1]], strict=True):
-                if np.isfinite(extra):
-                    count += 1
-                    heapq.heappush(heap, (loss + float(extra), count, int(place) + 1, int(place), path))
+            costs = loss + losses[free, path[free + 1]]
+            ceiling = np.inf if limit is None or len(kept) < limit else kept[-1]
+            for place in np.flatnonzero(costs < ceiling):
+                cost = float(costs[place])
+                if limit is not None:
+                    bisect.insort(kept, cost)
+                    del kept[limit:]
+                count += 1
+                heapq.heappush(heap, (cost, count, int(place) + 1, int(place), path))
 
     def _forward(
         self, soft: NDArray[np.float32], tail: NDArray[np.uint8]

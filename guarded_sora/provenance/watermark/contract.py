@@ -54,6 +54,23 @@ class MarkSegment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkBlock:
+    """A part of the picture over seconds ``start`` to ``end``; sides in parts of width and height, 0 to 1.
+
+    ``log10_p``: bound that the mark of the film shows here by chance.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    start: float
+    end: float
+    state: MarkState
+    log10_p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarkEvidence:
     """What a reader found.
 
@@ -61,7 +78,8 @@ class MarkEvidence:
     gives such a reading, over all ``hypotheses`` that were tried and all ids; 0 when nothing
     was read. ``rho``: correlation of the soft bits with the word read, 0 to 1. ``pilot``:
     coherence of the pilot tones, 0 to 1; it decides nothing. ``payload`` only when ``state`` is
-    present. ``tenant`` is the key's, where the mark has tenants.
+    present. ``tenant`` is the key's, where the mark has tenants. ``blocks``: where in the picture the
+    mark of ``payload`` stands, for pictures large enough to tell.
     """
 
     mark: str
@@ -75,6 +93,7 @@ class MarkEvidence:
     tenant: str | None = None
     geometry: Geometry | None = None
     segments: tuple[MarkSegment, ...] = ()
+    blocks: tuple[MarkBlock, ...] = ()
     frames: int = 0
     reason: str = ""
 

@@ -5,16 +5,16 @@ Legend: K bins of the band, P pilots, D data dimensions, N coded bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.provenance.clip_id import ID_BITS
 from guarded_sora.provenance.payload import VERSION, MarkPayload, verify
-from guarded_sora.provenance.watermark.bound import log_tail_bound
+from guarded_sora.provenance.watermark.bound import LOG10, least_x, log_tail_bound
 from guarded_sora.provenance.watermark.keys import MarkKey
 from guarded_sora.provenance.watermark.tile import (
     CODE,
@@ -25,6 +25,7 @@ from guarded_sora.provenance.watermark.tile import (
     data_layout,
     known_bits,
     ring_medians,
+    spreads,
     word_bits,
     word_of,
 )
@@ -33,6 +34,10 @@ WORDS_LOG2 = float(ID_BITS)
 """Ids that pass the checks of one key: version and epoch are known, the MAC follows from them."""
 
 LIST_SIZE = 32
+TRACE_LOG10 = -3.0
+"""Below this over all that was tried, a reading is a trace of a mark."""
+
+_AT_ONCE = 32
 _GATE = 1.08
 _RIDGE = (0.1, 0.02)
 
@@ -120,19 +125,61 @@ def soft_bits(dims: Dimensions, key: MarkKey, classes: Mapping[int, int]) -> NDA
     return soft
 
 
-def read_word(dims: Dimensions, key: MarkKey, classes: Mapping[int, int], shift: Shift) -> Reading | None:
-    """The likeliest word with a valid MAC, or None. Never accepts: the caller compares ``log_p``."""
-    soft = soft_bits(dims, key, classes)
+def read_words(
+    dims: Dimensions, keys: Sequence[MarkKey], shift: Shift, hypotheses: int = 1
+) -> Iterator[Reading]:
+    """Words with a valid MAC that any of ``keys`` (of one epoch) finds, whichever class the film starts in.
+
+    These are ``len(keys) * DATA_CLASSES`` hypotheses, tried together. Never accepts: the caller
+    compares ``log_p``. Left out is only what cannot even be a trace: the bound of the likeliest word is
+    above ``TRACE_LOG10`` over all ids and the ``hypotheses`` tried so far, these included.
+    """
     weights = dims.weights
     power = float(np.sum(weights**2))
+    if power <= 0.0:
+        return
+    soft = _all_soft_bits(dims, tuple(keys))
     # Without a mark both sides agree on average; a readable one lifts the left side by a quarter.
-    if power <= 0.0 or float(np.sum(soft**2)) < _GATE * power:
-        return None
+    open_rows = np.argwhere(np.einsum("qcn,qcn->qc", soft, soft) >= _GATE * power)
+    if len(open_rows) == 0:
+        return
+    tail_bits = known_bits(keys[0], VERSION)
+    least = least_x(weights, TRACE_LOG10 * LOG10 - WORDS_LOG2 * math.log(2.0) - math.log(hypotheses))
+    for block in range(0, len(open_rows), _AT_ONCE):
+        rows = open_rows[block : block + _AT_ONCE]
+        likeliest = CODE.best(soft[rows[:, 0], rows[:, 1]], tail_bits)
+        # A thousandth of slack for sums of float32.
+        for row, column in rows[likeliest >= least * 0.999]:
+            reading = _listed(soft[row, column], weights, keys[row], shift, dims.pilot, tail_bits)
+            if reading is not None:
+                yield reading
+
+
+def _all_soft_bits(dims: Dimensions, keys: tuple[MarkKey, ...]) -> NDArray[np.float32]:
+    """(Q, C, N): soft bits under each key, for a film whose first part has each class."""
+    spread = spreads(keys)
+    total: NDArray[np.float32] | None = None
+    for part, weighted in dims.parts.items():
+        # Part p of a film that starts in class c is spread as class c + p.
+        turned = np.roll(spread.gather(weighted), -part, axis=1)
+        total = turned if total is None else total + turned
+    assert total is not None
+    return total
+
+
+def _listed(
+    soft: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    key: MarkKey,
+    shift: Shift,
+    pilot: float,
+    tail_bits: NDArray[np.uint8],
+) -> Reading | None:
     mac_key = key.mac_key()
-    for bits in islice(CODE.words(soft, known_bits(key, VERSION)), LIST_SIZE):
+    for bits in CODE.words(soft, tail_bits, LIST_SIZE):
         payload = verify(word_of(bits), mac_key)
         if payload is not None:
-            return _reading(payload, CODE.encode(bits), soft, weights, key, shift, dims.pilot)
+            return _reading(payload, CODE.encode(bits), soft, weights, key, shift, pilot)
     return None
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,18 @@ _AHEAD_FRAMES = 8
 _AHEAD_BYTES = 64 * 2**20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LumaBatch:
+    """``frames`` uint8 (T, H, W): luma, upright. ``times`` (T,) seconds. ``origin``: the caller's own."""
+
+    frames: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    origin: object = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
 class Embedder:
     """Marks the frames of one film with one payload."""
 
@@ -65,6 +79,17 @@ class Embedder:
                     self._adapt(data_class, ahead.samples(batch, index))
                 marked[index] = self.mark(frame, seconds)
             yield FrameBatch(frames=marked, times=batch.times, fps=batch.fps)
+
+    def over_luma(self, frames: Iterable[LumaBatch]) -> Iterator[tuple[LumaBatch, int, NDArray[np.int16]]]:
+        """For every frame its batch, its place there, and the levels (H, W) to add to its luma."""
+        ahead = _Lookahead(frames)
+        while (batch := ahead.next()) is not None:
+            for index, (luma, time) in enumerate(zip(batch.frames, batch.times, strict=True)):
+                seconds = float(time)
+                data_class = class_at(seconds, self._first)
+                if self._cache is None or self._cache[:2] != (data_class, luma.shape):
+                    self._adapt(data_class, ahead.samples(batch, index))
+                yield batch, index, self.levels(luma, seconds)
 
     def _adapt(self, data_class: int, samples: list[NDArray[np.uint8]]) -> None:
         """Prepare the pattern of a segment for what its first second shows."""
@@ -106,20 +131,23 @@ def small_picture_allowance(samples: Sequence[NDArray[np.uint8]]) -> float:
     return float(3.0 * small * np.clip((texture - 0.8) / 0.4, 0.0, 1.0))
 
 
-class _Lookahead:
+Batch = TypeVar("Batch", FrameBatch, LumaBatch)
+
+
+class _Lookahead(Generic[Batch]):
     """Batches one by one, with a look at the frames that follow."""
 
-    def __init__(self, frames: Iterable[FrameBatch]) -> None:
+    def __init__(self, frames: Iterable[Batch]) -> None:
         self._source = iter(frames)
-        self._waiting: deque[FrameBatch] = deque()
+        self._waiting: deque[Batch] = deque()
 
-    def next(self) -> FrameBatch | None:
+    def next(self) -> Batch | None:
         """The next batch, or None after the last."""
         if self._waiting:
             return self._waiting.popleft()
         return next(self._source, None)
 
-    def samples(self, batch: FrameBatch, index: int) -> list[NDArray[np.uint8]]:
+    def samples(self, batch: Batch, index: int) -> list[NDArray[np.uint8]]:
         """A few frames of the second that begins at frame ``index`` of ``batch``, which is first."""
         start = float(batch.times[index])
         shape = batch.frames.shape[1:]
@@ -144,7 +172,9 @@ class _Lookahead:
         return [found[place] for place in chosen]
 
     @staticmethod
-    def _fitting(batch: FrameBatch, start: float, shape: tuple[int, ...]) -> list[NDArray[np.uint8]]:
+    def _fitting(
+        batch: FrameBatch | LumaBatch, start: float, shape: tuple[int, ...]
+    ) -> list[NDArray[np.uint8]]:
         if batch.frames.shape[1:] != shape:
             return []
         return [

@@ -109,5 +109,21 @@ def _inverse_coverage(shape: tuple[int, int], geometry: Geometry) -> NDArray[np.
     A picture is no whole number of tiles. Left uneven, the sum would be the tile under a window, and
     the strong pilots would leak into the data beside them.
     """
-    seen = _sum_of_tiles(np.ones(shape, dtype=np.float32), geometry)
+    if geometry.angle == 0.0:
+        # Lines and columns do not mix: two short profiles say the same as a picture of ones.
+        matrix, (width, height) = placement(shape, geometry)
+        across = _profile(width, float(matrix[0, 0]), float(matrix[0, 2]), shape[1])
+        down = _profile(height, float(matrix[1, 1]), float(matrix[1, 2]), shape[0])
+        seen = np.outer(down, across)
+    else:
+        seen = _sum_of_tiles(np.ones(shape, dtype=np.float32), geometry)
     return np.asarray(np.where(seen > 0.25, 1.0 / np.maximum(seen, 0.25), 0.0), dtype=np.float32)
+
+
+def _profile(canvas: int, scale: float, offset: float, size: int) -> NDArray[np.float32]:
+    """(TILE,): how often each line of the tile was seen along one axis, under linear interpolation."""
+    source = scale * np.arange(canvas) + offset
+    weight = np.clip(np.minimum(source + 1.0, size - source), 0.0, 1.0)
+    padded = np.zeros(-(-canvas // TILE) * TILE, dtype=np.float32)
+    padded[:canvas] = weight
+    return np.asarray(padded.reshape(-1, TILE).sum(axis=0), dtype=np.float32)

@@ -15,16 +15,24 @@ from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.provenance.payload import MarkPayload
+from guarded_sora.provenance.watermark.blocks import read_blocks
 from guarded_sora.provenance.watermark.bound import LOG10, log_tail_bound
-from guarded_sora.provenance.watermark.contract import Geometry, MarkEvidence, MarkSegment, MarkState
+from guarded_sora.provenance.watermark.contract import (
+    Geometry,
+    MarkBlock,
+    MarkEvidence,
+    MarkSegment,
+    MarkState,
+)
 from guarded_sora.provenance.watermark.decode import (
+    TRACE_LOG10,
     WORDS_LOG2,
     Parts,
     Reading,
     Shift,
     dimensions,
     read_known,
-    read_word,
+    read_words,
     shift_of,
 )
 from guarded_sora.provenance.watermark.geometry import candidates
@@ -44,7 +52,6 @@ from guarded_sora.provenance.watermark.windows import View, apart, schedules, se
 ACCEPT_LOG10 = -9.0
 """A mark is present only at or below this, over everything that was tried."""
 
-_TRACE_LOG10 = -3.0
 _CLEAR_PILOT = 0.62
 _TRACE_PILOT = 0.75
 
@@ -70,6 +77,9 @@ class Tally:
     pilot: float = 0.0
     best: dict[tuple[MarkKey, MarkPayload], Found] = field(default_factory=dict)
     segments: list[MarkSegment] = field(default_factory=list)
+    blocks: dict[tuple[MarkKey, MarkPayload], tuple[float, tuple[MarkBlock, ...]]] = field(
+        default_factory=dict
+    )
     frames: int = 0
 
     def add(self, found: Found) -> None:
@@ -120,7 +130,7 @@ class Reader:
                     for found in self._read_view(view, False, keys, pilots, tally, hint):
                         tally.add(found)
                         views.append((found, view))
-        tally.segments += self._timeline(piece, views, tally)
+        tally.segments += self._timeline(piece, views, tally, blocks=True)
 
     def _uncovered(
         self, piece: Piece, views: Sequence[tuple[Found, View]], tally: Tally
@@ -159,7 +169,7 @@ class Reader:
             )
             for item in found:
                 tally.add(item)
-            promising = any(tally.log10_p(item) < _TRACE_LOG10 for item in found)
+            promising = any(tally.log10_p(item) < TRACE_LOG10 for item in found)
             if promising or candidate.peak >= _CLEAR_PILOT:
                 yield View.of(piece, candidate.geometry)
 
@@ -207,13 +217,12 @@ class Reader:
     ) -> Iterator[Found]:
         for shift in shifts:
             dims = dimensions(parts, pilots, shift)
-            for key in keys:
+            tally.hypotheses += len(keys) * DATA_CLASSES
+            for reading in read_words(dims, keys, shift, tally.hypotheses):
+                yield Found(reading=reading, geometry=geometry, words_log2=WORDS_LOG2, span=span)
+            for key in keys if hint else ():
                 for start in range(DATA_CLASSES):
                     classes = {part: (start + part) % DATA_CLASSES for part in parts}
-                    tally.hypotheses += 1
-                    reading = read_word(dims, key, classes, shift)
-                    if reading is not None:
-                        yield Found(reading=reading, geometry=geometry, words_log2=WORDS_LOG2, span=span)
                     for payload in hint:
                         if payload.epoch == key.epoch:
                             known = read_known(dims, key, classes, shift, payload)
@@ -221,7 +230,9 @@ class Reader:
                                 reading=known, geometry=geometry, words_log2=math.log2(len(hint)), span=span
                             )
 
-    def _timeline(self, piece: Piece, views: Sequence[tuple[Found, View]], tally: Tally) -> list[MarkSegment]:
+    def _timeline(
+        self, piece: Piece, views: Sequence[tuple[Found, View]], tally: Tally, *, blocks: bool = False
+    ) -> list[MarkSegment]:
         chosen: dict[tuple[MarkKey, MarkPayload], tuple[Found, View]] = {}
         for found, view in views:
             key = (found.reading.key, found.reading.payload)
@@ -249,7 +260,7 @@ class Reader:
         def proves(candidate: int, first: int, last: int) -> bool:
             values, expected = sources[candidate]
             pooled = np.sum([row for row in values[first:last] if row is not None], axis=0)
-            return log_tail_bound(pooled, float(pooled @ expected)) / LOG10 <= _TRACE_LOG10
+            return log_tail_bound(pooled, float(pooled @ expected)) / LOG10 <= TRACE_LOG10
 
         labels = label(np.stack(rows), ids)
         for number, (found, _) in enumerate(chosen.values()):
@@ -260,7 +271,27 @@ class Reader:
             # Read as a whole, too weak second by second: the window that was read is the answer.
             strengths = [float(np.sum(rows[index][first:last, 0])) for index in mine]
             labels[first:last] = mine[int(np.argmax(strengths))]
+        if blocks:
+            for number, (mark, (found, _)) in enumerate(chosen.items()):
+                self._blocks(piece, mark, found, labels - number * DATA_CLASSES, tally)
         return segments_of(labels, ids, proves, piece.start, piece.end, SLOT_SECONDS)
+
+    def _blocks(
+        self,
+        piece: Piece,
+        mark: tuple[MarkKey, MarkPayload],
+        found: Found,
+        labels: NDArray[np.intp],
+        tally: Tally,
+    ) -> None:
+        """Keep the blocks of the piece in which the mark was read best."""
+        if mark in tally.blocks and tally.blocks[mark][0] <= _cost(found):
+            return
+        key, payload = mark
+        classes = [int(label) if 0 <= label < DATA_CLASSES else None for label in labels]
+        coded = CODE.encode(word_bits(payload, key)).astype(np.float32)
+        blocks = read_blocks(piece, found.geometry, found.reading.shift, key, coded, classes)
+        tally.blocks[mark] = (_cost(found), blocks)
 
     def _accepted(self, tally: Tally, key: tuple[MarkKey, MarkPayload]) -> bool:
         known = tally.best.get(key)
@@ -289,7 +320,7 @@ class Reader:
                 ]
             )
             return self._result(tally, best, MarkState.PRESENT, segments, "")
-        if best is not None and log10_p <= _TRACE_LOG10:
+        if best is not None and log10_p <= TRACE_LOG10:
             start = tally.segments[0].start
             segment = MarkSegment(start=start, end=end, id=None, state=MarkState.INCONCLUSIVE)
             return self._result(
@@ -302,6 +333,11 @@ class Reader:
                 tally, best, MarkState.INCONCLUSIVE, (segment,), "pilot tones, but no word of these keys"
             )
         return self._result(tally, best, MarkState.ABSENT, joined(tally.segments), "")
+
+    def _blocks_of(self, tally: Tally, best: Found | None) -> tuple[MarkBlock, ...]:
+        if best is None:
+            return ()
+        return tally.blocks.get((best.reading.key, best.reading.payload), (0.0, ()))[1]
 
     def _result(
         self,
@@ -333,6 +369,7 @@ class Reader:
             tenant=best.reading.key.tenant if best is not None and present else None,
             geometry=geometry,
             segments=segments,
+            blocks=self._blocks_of(tally, best) if present else (),
             frames=tally.frames,
             reason=reason,
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from guarded_sora.provenance.clip_id import ID_BITS
 from guarded_sora.provenance.payload import EPOCH_BITS, MAC_BITS, VERSION_BITS, MarkPayload, pack
 from guarded_sora.provenance.watermark.code import ConvolutionalCode
-from guarded_sora.provenance.watermark.keys import MarkKey
+from guarded_sora.provenance.watermark.keys import DATA_CLASSES, MarkKey
 
 TILE = 128
 CANONICAL_LINES = 360
@@ -97,13 +97,49 @@ def pilot_layout(key: MarkKey) -> PilotLayout:
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def data_layout(key: MarkKey, data_class: int) -> DataLayout:
     """How the key's tenant spreads coded bits in segments of ``data_class``."""
     dimensions = 2 * (len(band()[2]) - PILOTS)
     stream = key.data_stream(data_class)
     bits = (np.arange(dimensions) % CODED_BITS)[stream.shuffled(dimensions)]
     return DataLayout(bits=bits, signs=stream.signs(dimensions).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spreads:
+    """The data layouts of Q keys in all C data classes, for all of them to be gathered at once.
+
+    ``places`` int32 (Q, C, N, M): the dimensions of each coded bit, D where there is none.
+    ``signs`` float32 (Q, C, N, M).
+    """
+
+    places: NDArray[np.int32]
+    signs: NDArray[np.float32]
+
+    def gather(self, weighted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Soft bits (Q, C, N) from weighted dimensions (D,)."""
+        padded = np.append(weighted, np.float32(0.0)).astype(np.float32)
+        return np.einsum("qcnm,qcnm->qcn", padded[self.places], self.signs)
+
+
+@lru_cache(maxsize=32)
+def spreads(keys: tuple[MarkKey, ...]) -> Spreads:
+    """What ``data_layout`` says of ``keys``, in one piece."""
+    layouts = [[data_layout(key, data_class) for data_class in range(DATA_CLASSES)] for key in keys]
+    dimensions = len(layouts[0][0].bits)
+    most = -(-dimensions // CODED_BITS)
+    places = np.full((len(keys), DATA_CLASSES, CODED_BITS * most), dimensions, dtype=np.int32)
+    signs = np.zeros(places.shape, dtype=np.float32)
+    for row, classes in enumerate(layouts):
+        for column, layout in enumerate(classes):
+            order = np.argsort(layout.bits, kind="stable")
+            ranked = layout.bits[order]
+            seat = ranked * most + np.arange(dimensions) - np.searchsorted(ranked, ranked)
+            places[row, column, seat] = order
+            signs[row, column, seat] = layout.signs[order]
+    shape = (len(keys), DATA_CLASSES, CODED_BITS, most)
+    return Spreads(places=places.reshape(shape), signs=signs.reshape(shape))
 
 
 def ring_medians(sizes: NDArray[np.float32]) -> NDArray[np.float64]:

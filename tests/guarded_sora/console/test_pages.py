@@ -17,7 +17,7 @@ from guarded_sora.server.access import form_token
 from guarded_sora.server.state import COOKIE
 from guarded_sora.verdicts import TABLE, VerdictName
 from tests.guarded_sora.console.conftest import hold_film
-from tests.guarded_sora.server.conftest import Running
+from tests.guarded_sora.server.conftest import Running, wait_for
 
 HOSTILE = "<script>alert(1)</script>\u202ereversed\u2066\x1b[31m<img src=x onerror=alert(2)>\u0000"
 
@@ -215,8 +215,10 @@ def test_a_proof_can_be_taken_away_and_holds(desk: Running) -> None:
         )
         assert check_proof(proof.decode(), entry, key.decode()).index == 0
         assert client.get("/console/log/999999").status_code == 404
-        report = client.post("/console/log/verify", data={"token": token(client)})
-        assert "The log holds" in report.text
+        assert "No re-hash was made" in client.get("/console/log/verify").text
+        started = client.post("/console/log/verify", data={"token": token(client)})
+        assert started.headers["location"] == "/console/log/verify"
+        wait_for(lambda: "The log holds" in client.get("/console/log/verify").text)
 
 
 @pytest.mark.parametrize("query", ["kind:request.*", "span=all", "actor:local", "seq:0", "nothing-like-it"])

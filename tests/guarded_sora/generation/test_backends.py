@@ -194,6 +194,16 @@ def test_the_packaged_weights_make_the_readme_film() -> None:
     assert (sight.background, sight.colour, sight.motion) == ("beach", "red", "rise")
 
 
+def test_a_hub_that_cannot_be_reached_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub id is asked for and nothing comes: the sentence names it and says what to do."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BackendUnavailable, match=r"nobody/nothing could not be fetched from the hub.*folder"):
+        load_backend("nobody/nothing")
+
+
 # -- functions ----------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ def changed(bits: bytes, flips: int, seed: int = 0) -> bytes:
     return value.to_bytes(32)
 
 
-def released(store: ClipStore, seed: int, sha256: str = "ab" * 32) -> ClipId:
+def released(store: ClipStore, seed: int, sha256: str = "ab" * 32, source: str | None = None) -> ClipId:
     clip_id = store.reserve(kind="generated", intent_id=f"intent-{seed}")
     store.record(
         clip_id,
@@ -73,6 +73,7 @@ def released(store: ClipStore, seed: int, sha256: str = "ab" * 32) -> ClipId:
         fingerprint=hashes(seed),
         seconds=3.0,
         size=(640, 360),
+        source_sha256=source,
     )
     return clip_id
 
@@ -167,3 +168,20 @@ def test_a_corrupt_database_file_gets_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "guarded-sora.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="could not be"):
         open_engine(tmp_path)
+
+
+def test_the_film_that_was_given_to_protect_leads_to_its_clips(store: ClipStore) -> None:
+    made = {released(store, index, f"{index:064x}", source="cd" * 32) for index in (1, 2)}
+    assert {item.clip_id for item in store.by_source("cd" * 32)} == made
+    assert store.by_source("ab" * 32) == ()
+    store.forget(made.pop())
+    assert {item.clip_id for item in store.by_source("cd" * 32)} == made
+
+
+def test_an_installation_of_before_keeps_its_clips(engine: Engine) -> None:
+    store = ClipStore(engine, issuer="0a1b2c3d")
+    clip_id = released(store, 3)
+    downgrade(engine, "0004")
+    upgrade(engine)
+    assert [item.clip_id for item in store.by_sha256("ab" * 32)] == [clip_id]
+    assert store.by_source("ab" * 32) == ()

@@ -12,7 +12,7 @@ CELLS = cells()
 
 def test_suite_is_frozen() -> None:
     names = [cell.name for cell in CELLS]
-    assert len(names) == len(set(names)) == 45
+    assert len(names) == len(set(names)) == 46
     assert {cell.kind for cell in CELLS} == {"single", "combined", "severe"}
     assert {"h264-33", "social", "hard", "picture-in-picture", "gif"} <= set(names)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from guarded_sora.provenance.watermark.bound import log10_p, log_tail_bound, tail
+from guarded_sora.provenance.watermark.bound import least_x, log10_p, log_tail_bound, quantile, tail
 
 
 def _weights(seed: int, count: int = 600) -> np.ndarray:
@@ -60,3 +60,22 @@ def test_every_word_and_place_tried_is_paid_for() -> None:
     one = log10_p(weights, x, 0.0)
     assert log10_p(weights, x, 40.0) == pytest.approx(one + 40 * math.log10(2))
     assert log10_p(weights, x, 1000.0) == 0.0
+
+
+@pytest.mark.parametrize("log_p", [-1.0, -35.0, -200.0])
+def test_least_x_is_where_the_bound_is_reached(log_p: float) -> None:
+    weights = np.random.default_rng(4).rayleigh(1.0, 1912).astype(np.float32)
+    x = least_x(weights, log_p)
+    assert log_tail_bound(weights, x * 1.0001) <= log_p
+    assert log_tail_bound(weights, x * 0.999) > log_p
+
+
+def test_least_x_that_cannot_be_reached() -> None:
+    assert least_x(np.ones(10, dtype=np.float32), -8.0) == np.inf
+    assert least_x(np.zeros(10, dtype=np.float32), -1.0) == np.inf
+
+
+@pytest.mark.parametrize("p", [1e-2, 1e-4, 1e-9])
+def test_quantile_undoes_tail(p: float) -> None:
+    weights = np.random.default_rng(5).rayleigh(1.0, 1912).astype(np.float32)
+    assert tail(weights, quantile(weights, p)) == pytest.approx(p, rel=1e-3)

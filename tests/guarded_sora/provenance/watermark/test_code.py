@@ -69,3 +69,17 @@ def test_second_word_is_found_where_the_first_is_wrong() -> None:
         first += np.array_equal(words[0], bits)
         listed += any(np.array_equal(word, bits) for word in words)
     assert listed > first
+
+
+def test_best_is_the_score_of_the_first_word() -> None:
+    soft = np.random.default_rng(21).standard_normal((7, 64 * CODE.rate)).astype(np.float32)
+    best = CODE.best(soft, TAIL)
+    for row, score in zip(soft, best, strict=True):
+        first = next(CODE.words(row, TAIL))
+        assert np.isclose(float(CODE.encode(first) @ row), score, rtol=1e-5)
+
+
+def test_limited_list_is_the_beginning_of_the_whole() -> None:
+    soft = np.random.default_rng(22).standard_normal(64 * CODE.rate).astype(np.float32)
+    whole = [word.tobytes() for word in islice(CODE.words(soft, TAIL), 32)]
+    assert [word.tobytes() for word in CODE.words(soft, TAIL, 32)] == whole

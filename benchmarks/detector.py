@@ -1,0 +1,430 @@
+"""The detector of synthetic films on decoders and photographs it never saw, with controls beside it.
+
+    python -m benchmarks.detector [--json] [--pairs 20] [--cache FOLDER] [--networks FOLDER]
+                                  [--own FOLDER] [--clips MANIFEST.csv] [--gather FAMILY ...]
+
+Each pair is a real film and the same film through a decoder, sent on its way alike: codec, rate, size,
+length and number of bytes are equal by construction. The controls show it: a score from any of them
+must stay at chance. Films are made once and kept in ``--cache``; ``--gather`` makes only some families.
+``--networks`` holds the unpacked wheels of published up-samplers, ``--own`` an exported video
+autoencoder of this project (default: the packaged one). ``--clips`` adds a report on films of others,
+brought to one form, which decides nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detector_films import PUBLISHED, camera_films, photos, published
+from guarded_sora.detectors.synthetic.features import FRAMES, NAMES, measure
+from guarded_sora.detectors.synthetic.model import packaged_model
+from guarded_sora.media.recompress import recompress
+from guarded_sora.training.detector_decoders import Decoder, Film
+from guarded_sora.training.detector_fit import auc
+from guarded_sora.training.detector_pairs import Law, blocks, draw_law, make_pair
+
+Floats = NDArray[np.float64]
+NETWORKS = ("tiny", "vq")
+FAMILIES = (*PUBLISHED, *NETWORKS, "own")
+_SEED = 20_000
+_ROUNDS = 1000
+_NETWORK_SECONDS = 70.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    metric: str
+    ours: float
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    better: str = "higher"
+    unit: str = "AUC"
+
+
+# -- films
+
+
+def _once_more(codec: str, quality: int) -> Callable[[Film], Film]:
+    return lambda film: recompress(film, fps=8.0, codec=codec, quality=quality).frames  # type: ignore[arg-type]
+
+
+def _smaller(film: Film) -> Film:
+    side = film.shape[1] // 4 * 2
+    return np.stack([np.asarray(cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA)) for f in film])
+
+
+def _cropped(film: Film) -> Film:
+    edge = film.shape[1] // 10
+    part = film[:, edge : film.shape[1] - edge, edge : film.shape[1] - edge]
+    even = part.shape[1] // 2 * 2
+    return _once_more("h264", 23)(np.ascontiguousarray(part[:, :even, :even]))
+
+
+def _noised(film: Film) -> Film:
+    drawn = np.random.default_rng(1).normal(0, 3.0, film.shape)
+    return _once_more("h264", 23)(np.clip(film + drawn + 0.5, 0, 255).astype(np.uint8))
+
+
+def _sharpened(film: Film) -> Film:
+    made = [f + 0.8 * (f.astype(np.float32) - cv2.GaussianBlur(f, (0, 0), 1.0)) for f in film]
+    return _once_more("h264", 23)(np.clip(np.stack(made) + 0.5, 0, 255).astype(np.uint8))
+
+
+CHANGES: dict[str, Callable[[Film], Film]] = {
+    "crf 23": _once_more("h264", 23),
+    "crf 28": _once_more("h264", 28),
+    "crf 33": _once_more("h264", 33),
+    "GIF": _once_more("gif", 128),
+    "crop 80 %": _cropped,
+    "half size": _smaller,
+    "noise added on purpose": _noised,
+    "sharpened on purpose": _sharpened,
+}
+
+
+def decoder_of(family: str, options: argparse.Namespace) -> Decoder | None:
+    """The decoder of a family, or None where what it needs is not there."""
+    if family in PUBLISHED:
+        there = options.networks is not None and importlib.util.find_spec("ncnn") is not None
+        return published(family, options.networks) if there else None
+    if importlib.util.find_spec("diffusers") is None:
+        return None
+    from guarded_sora.training.detector_networks import learned, own_autoencoder
+
+    if family == "own":
+        return own_autoencoder(options.own)
+    return learned(family, list(photos().values()), options.cache / "networks", seconds=_NETWORK_SECONDS)
+
+
+def gather(family: str, options: argparse.Namespace) -> bool:
+    """Make and measure the pairs of a family, once; False where its decoder is not there."""
+    path = options.cache / f"{family}.npz"
+    if path.is_file():
+        return True
+    decoder = decoder_of(family, options)
+    if decoder is None:
+        return False
+    shown = photos()
+    names, pictures = list(shown), list(shown.values())
+    films = camera_films()
+    rows: list[dict[str, Any]] = []
+    for number in range(options.pairs):
+        rng = np.random.default_rng([_SEED, FAMILIES.index(family), number])
+        law = _law(rng, large=family == "own")
+        # Every sixth pair starts from a film of a camera, the others from a moved photograph.
+        index = int(rng.integers(len(pictures)))
+        source, real = names[index], None
+        if number % 6 == 5:
+            source = sorted(films)[number // 6 % len(films)]
+            real = films[source](rng, round(FRAMES * law.fps / 8.0), law.side)
+        clips = make_pair(pictures, index, decoder, rng, pair=number, law=law, real=real)
+        for clip in clips:
+            rows.append(
+                {
+                    "source": source,
+                    "synthetic": int(clip.synthetic),
+                    "bytes": clip.bytes,
+                    "side": clip.frames.shape[1],
+                    "fps": law.fps,
+                    "length": len(clip.frames),
+                    "codec": [codec for codec, _ in law.codecs][-1],
+                    "plain": _measured(clip.frames),
+                    "second_difference": second_difference(clip.frames),
+                    **{f"changed {name}": _changed(clip.frames, change) for name, change in CHANGES.items()},
+                }
+            )
+    options.cache.mkdir(parents=True, exist_ok=True)
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    np.savez(path, **columns)  # type: ignore[arg-type]
+    return True
+
+
+def _law(rng: np.random.Generator, *, large: bool) -> Law:
+    """The law of training; large films only where the decoder makes them anyway, which saves hours."""
+    law = draw_law(rng)
+    if large:
+        return replace(law, side=256, scale=1.0)
+    return law if law.side == 160 else replace(law, side=160, scale=1.0)
+
+
+def _measured(film: Film) -> NDArray[np.float32]:
+    return np.mean([measure(block) for block in blocks(film)[:1]], axis=0)
+
+
+def _changed(film: Film, change: Callable[[Film], Film]) -> NDArray[np.float32]:
+    """Features after a change; NaN where the film is then too small to be judged."""
+    seen = change(film)
+    if min(seen.shape[1:3]) < 128:
+        return np.full(len(NAMES), np.nan, np.float32)
+    return _measured(seen)
+
+
+def second_difference(film: Film) -> float:
+    """Minus the spread of the second difference of successive frames (Zheng et al., ICCV 2025), on pixels."""
+    small = np.stack(
+        [
+            cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+            for f in film
+        ]
+    ).reshape(len(film), -1)
+    z = small.astype(np.float64) - small.mean(1, keepdims=True)
+    z /= np.linalg.norm(z, axis=1, keepdims=True) + 1e-9
+    return -float(np.diff(np.linalg.norm(np.diff(z, axis=0), axis=1)).std())
+
+
+# -- numbers
+
+
+def scores_of(features: NDArray[np.float32]) -> Floats:
+    model = packaged_model()
+    return np.array([model.score(row) if np.isfinite(row).all() else np.nan for row in features])
+
+
+def macro(scores: dict[str, Floats], classes: dict[str, NDArray[np.int_]]) -> float:
+    return float(np.mean([auc(scores[name], classes[name]) for name in scores]))
+
+
+def interval(
+    scores: dict[str, Floats], classes: dict[str, NDArray[np.int_]], sources: dict[str, NDArray[np.str_]]
+) -> tuple[float, float]:
+    """95 % of the macro AUC over resampled sources: pairs stay together, and so do films of one source."""
+    rng = np.random.default_rng(0)
+    names = np.unique(np.concatenate(list(sources.values())))
+    found = []
+    for _ in range(_ROUNDS):
+        drawn = rng.choice(names, len(names))
+        values = []
+        for family in scores:
+            rows = np.concatenate([np.flatnonzero(sources[family] == name) for name in drawn])
+            if len(rows):
+                values.append(auc(scores[family][rows], classes[family][rows]))
+        found.append(float(np.mean(values)))
+    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+
+
+def hit_rate(scores: Floats, classes: NDArray[np.int_], *, false: float = 0.05) -> float:
+    """Share of synthetic films above the threshold that ``false`` of the real ones exceed."""
+    real = np.sort(scores[classes == 0])[::-1]
+    threshold = real[int(np.floor(false * len(real)))]
+    return float((scores[classes == 1] > threshold).mean())
+
+
+def calibration_error(scores: Floats, classes: NDArray[np.int_], *, bins: int = 10) -> float:
+    """Expected calibration error at even odds, over bins of equal count, of the card's likelihood ratio."""
+    card = packaged_model().calibration
+    chance = np.array([1 / (1 + np.exp(-card.llr(score))) for score in scores])
+    parts = np.array_split(np.argsort(chance), bins)
+    return float(
+        sum(len(p) * abs(chance[p].mean() - classes[p].mean()) for p in parts if len(p)) / len(chance)
+    )
+
+
+def controls(data: dict[str, Any]) -> dict[str, Floats]:
+    """Scores from what is not in the pixels; metadata: all of it, by a model of the other families."""
+    codecs = ["h264", "vp9", "mpeg4", "mjpeg", "gif"]
+    alone = {
+        "length only": data["length"].astype(float),
+        "rate only": data["fps"].astype(float),
+        "size only": data["side"].astype(float),
+        "bytes only": data["bytes"] / data["side"] ** 2.0,
+    }
+    columns = [*alone.values(), *((data["codec"] == name).astype(float) for name in codecs)]
+    return {**alone, "metadata": np.column_stack(columns)}
+
+
+def metadata_scores(families: dict[str, Any]) -> dict[str, Floats]:
+    from guarded_sora.training.detector_fit import logistic
+
+    tables = {name: controls(data)["metadata"] for name, data in families.items()}
+    found = {}
+    for name, table in tables.items():
+        others = [other for other in families if other != name] or [name]
+        x = np.concatenate([tables[other] for other in others])
+        y = np.concatenate([families[other]["synthetic"] for other in others])
+        mean, spread = x.mean(0), x.std(0) + 1e-9
+        weights, bias = logistic((x - mean) / spread, y, np.ones(len(x)), ridge=0.01)
+        found[name] = (table - mean) / spread @ weights + bias
+    return found
+
+
+def report(families: dict[str, Any]) -> list[Row]:
+    """Everything that is asked for, from the gathered pairs."""
+    classes = {name: data["synthetic"] for name, data in families.items()}
+    sources = {name: data["source"] for name, data in families.items()}
+    scores = {name: scores_of(data["plain"]) for name, data in families.items()}
+    peer = {name: data["second_difference"] for name, data in families.items()}
+    low, high = interval(scores, classes, sources)
+    whole, labels = np.concatenate(list(scores.values())), np.concatenate(list(classes.values()))
+    ours, theirs = macro(scores, classes), macro(peer, classes)
+    name = "second difference of pixels"
+    rows = [
+        Row(metric="macro over decoders", ours=ours, peer=theirs, peer_name=name, ratio=ours / theirs),
+        Row(metric="macro, 95 % interval over sources, low", ours=low),
+        Row(metric="macro, 95 % interval over sources, high", ours=high),
+        *(
+            Row(
+                metric=f"decoder {f}",
+                ours=auc(scores[f], classes[f]),
+                peer=auc(peer[f], classes[f]),
+                peer_name=name,
+            )
+            for f in families
+        ),
+        Row(
+            metric="true positives at 5 % false positives",
+            ours=hit_rate(whole, labels),
+            peer=hit_rate(np.concatenate(list(peer.values())), labels),
+            peer_name=name,
+            unit="share",
+        ),
+        Row(
+            metric="expected calibration error",
+            ours=calibration_error(whole, labels),
+            better="lower",
+            unit="share",
+        ),
+        *_false_positives(families, scores),
+        *_control_rows(families, classes),
+        *_robustness(families, classes, ours),
+        Row(metric="pairs", ours=len(whole) / 2, unit="pairs"),
+        Row(metric="sources", ours=len(np.unique(np.concatenate(list(sources.values())))), unit="sources"),
+    ]
+    return rows
+
+
+def _false_positives(families: dict[str, Any], scores: dict[str, Floats]) -> list[Row]:
+    """The share of real films put up for review, and of the source that suffers most."""
+    from guarded_sora.detectors.synthetic.blocks import quality_class
+
+    card = packaged_model().calibration
+    flat = NAMES.index("noise_flat")
+    flagged: dict[str, list[float]] = {}
+    caught: list[float] = []
+    for family, data in families.items():
+        rows = zip(data["synthetic"], data["source"], data["plain"], scores[family], strict=True)
+        for synthetic, source, features, score in rows:
+            hit = float(card.p_value(float(score), quality_class(float(features[flat]))) <= 0.05)
+            if synthetic:
+                caught.append(hit)
+            else:
+                flagged.setdefault(str(source), []).append(hit)
+    every = [hit for hits in flagged.values() for hit in hits]
+    worst, hits = max(flagged.items(), key=lambda item: float(np.mean(item[1])))
+    return [
+        Row(
+            metric="real films put up for review at alpha 0.05",
+            ours=float(np.mean(every)),
+            better="lower",
+            unit="share",
+        ),
+        Row(
+            metric=f"the same, worst source ({worst})",
+            ours=float(np.mean(hits)),
+            better="lower",
+            unit="share",
+        ),
+        Row(metric="synthetic films put up for review", ours=float(np.mean(caught)), unit="share"),
+    ]
+
+
+def _control_rows(families: dict[str, Any], classes: dict[str, NDArray[np.int_]]) -> list[Row]:
+    rows = []
+    for name in ("length only", "rate only", "size only", "bytes only"):
+        value = macro({f: controls(data)[name] for f, data in families.items()}, classes)
+        rows.append(Row(metric=f"control: {name}", ours=max(value, 1 - value), better="lower"))
+    value = macro(metadata_scores(families), classes)
+    rows.append(Row(metric="control: all metadata", ours=max(value, 1 - value), better="lower"))
+    return rows
+
+
+def _robustness(families: dict[str, Any], classes: dict[str, NDArray[np.int_]], plain: float) -> list[Row]:
+    rows = []
+    for change in CHANGES:
+        scores, labels = {}, {}
+        for family, data in families.items():
+            found = scores_of(data[f"changed {change}"])
+            there = np.isfinite(found)
+            if there.sum() >= 8:
+                scores[family], labels[family] = found[there], classes[family][there]
+        if scores:
+            rows.append(
+                Row(
+                    metric=f"after {change}",
+                    ours=macro(scores, labels),
+                    peer=plain,
+                    peer_name="unchanged",
+                    ratio=macro(scores, labels) / plain,
+                )
+            )
+    return rows
+
+
+def cost() -> list[Row]:
+    """CPU milliseconds for a second of film: two blocks of nine frames."""
+    block = np.random.default_rng(0).uniform(0, 255, (9, 128, 128)).astype(np.float32)
+    measure(block)
+    start = time.process_time()
+    for _ in range(10):
+        measure(block)
+    spent = (time.process_time() - start) / 10
+    return [
+        Row(
+            metric="measurements, without decoding",
+            ours=2000 * spent / (9 / 8),
+            better="lower",
+            unit="CPU ms/s",
+        )
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--cache", type=Path, default=Path("runs/detector-benchmark"))
+    parser.add_argument("--networks", type=Path)
+    parser.add_argument("--own", type=Path, default=Path("guarded_sora/generation/weights/autoencoder"))
+    parser.add_argument("--clips", type=Path)
+    parser.add_argument("--gather", nargs="*")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    wanted = options.gather or FAMILIES
+    there = [family for family in wanted if gather(family, options)]
+    for family in set(wanted) - set(there):
+        print(f"{family}: what it needs is not here; left out", file=sys.stderr)
+    if options.gather:
+        return
+    families = {name: dict(np.load(options.cache / f"{name}.npz")) for name in there}
+    rows = [*report(families), *cost()]
+    if options.clips:
+        from benchmarks.detector_clips import clip_rows
+
+        rows += [Row(**row) for row in clip_rows(options.clips)]
+    environment = {"python": platform.python_version(), "machine": platform.machine()}
+    if options.json:
+        document = {"name": "detector", "environment": environment, "rows": [asdict(row) for row in rows]}
+        print(json.dumps(document))
+        return
+    for row in rows:
+        other = "" if row.peer is None else f"   {row.peer:.3f} {row.peer_name}"
+        print(f"{row.metric:<58} {row.ours:8.3f} {row.unit:<9}{other}")
+
+
+if __name__ == "__main__":
+    main()

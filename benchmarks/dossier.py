@@ -1,0 +1,159 @@
+"""How long the dossier of a case takes in a large log, and how long its check.
+
+    python -m benchmarks.dossier [--json] [--events 1000000] [--runs 3]
+
+A whole installation on SQLite: one film, one notice against it with its decision, stay-down, statement
+of reasons and answer, half of the other events before it and half behind. No other project makes such
+an archive, so the row stands beside a bar: 10 s for a case at a million events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guarded_sora import GuardedSora
+from guarded_sora.audit.entry import Event
+from guarded_sora.audit.verifier import check_dossier
+from guarded_sora.decisions import decide_case
+from guarded_sora.dossier import make_dossier
+from guarded_sora.notices import Complaint, answer_notice, receive_notice
+from guarded_sora.reasons import reasons_for
+
+BAR_SECONDS = 10.0
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    metric: str
+    ours: float
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    better: str = "lower"
+    unit: str = "s"
+
+
+def paint(request: Any) -> NDArray[np.uint8]:
+    """A film that moves and has texture, uint8 (T, 128, 128, 3)."""
+    random = np.random.default_rng(request.seed)
+    ground = random.integers(40, 215, (16, 16, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    frames = [np.roll(ground, shift, axis=1) for shift in range(9)]
+    return np.stack(frames).astype(np.uint8)
+
+
+def fill(sora: GuardedSora, count: int, start: int) -> None:
+    """``count`` events of about 500 bytes, as a busy service writes them."""
+    checks = "ran,120;" * 40
+    for first in range(0, count, BATCH):
+        events = [
+            Event(
+                kind="clip.verified",
+                actor=f"actor-{number % 5000}",
+                subject=f"clip-{number}",
+                body={"file_sha256": f"{number:064x}", "verdict": "no_evidence", "checks": checks},
+            )
+            for number in range(start + first, start + min(first + BATCH, count))
+        ]
+        sora.services.log.append(events)
+
+
+def measure(function: Callable[[int], object], runs: int) -> tuple[float, float]:
+    """Median seconds of wall and of CPU."""
+    wall, cpu = [], []
+    for run in range(runs):
+        before, busy = time.perf_counter(), time.process_time()
+        function(run)
+        wall.append(time.perf_counter() - before)
+        cpu.append(time.process_time() - busy)
+    return statistics.median(wall), statistics.median(cpu)
+
+
+def bench(events: int, runs: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="dossier-") as folder:
+        home = Path(folder) / "home"
+        with GuardedSora.open(home=home, backend=paint, mark_psnr=38.0) as sora:
+            services = sora.services
+            fill(sora, events // 2, 0)
+            release = sora.generate("a red balloon over a beach", seconds=1)
+            complaint = Complaint(claim="likeness", about=str(release.clip_id), statement="that is me")
+            case_id = receive_notice(services, complaint).notice.case_id
+            decide_case(services, case_id, "block", reviewer="reviewer-1", reason_code="likeness")
+            reasons_for(services, case_id)
+            answer_notice(services, case_id, actor="reviewer-1")
+            fill(sora, events - events // 2, events // 2)
+            vkey = services.log.vkey
+        rows: list[Row] = []
+        # Opened anew: caches are cold, as they are for whoever asks on the command line.
+        with GuardedSora.open(home=home, backend=paint) as sora:
+            services, size = sora.services, sora.services.log.size
+            target = Path(folder) / "case.zip"
+
+            def make(_: int) -> None:
+                make_dossier(services, case_id, target, role="court", viewer="reviewer-1")
+
+            first, busy = measure(make, 1)
+            again, _ = measure(make, runs)
+            check, _ = measure(lambda _: check_dossier(target, vkey), runs)
+            made = make_dossier(
+                services, str(release.clip_id), Path(folder) / "clip.zip", viewer="reviewer-1"
+            )
+            name = f"{size:,} events"
+            bar = {"peer": BAR_SECONDS, "peer_name": "bar"}
+            rows += [
+                Row(
+                    metric=f"dossier of a case at {name}, first", ours=first, ratio=first / BAR_SECONDS, **bar
+                ),
+                Row(metric=f"dossier of a case at {name}, CPU", ours=busy, ratio=busy / BAR_SECONDS, **bar),
+                Row(
+                    metric=f"dossier of a case at {name}, again", ours=again, ratio=again / BAR_SECONDS, **bar
+                ),
+                Row(metric="offline check of it", ours=check),
+                Row(metric="entries in the dossier of the clip", ours=made.entries, better="higher", unit=""),
+                Row(metric="size of the dossier of the case", ours=target.stat().st_size / 1024, unit="KiB"),
+            ]
+        return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    rows = bench(options.events, options.runs)
+    environment = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    if options.json:
+        print(
+            json.dumps({"name": "dossier", "environment": environment, "rows": [asdict(row) for row in rows]})
+        )
+        return 0
+    for row in rows:
+        beside = f"   {row.peer_name} {row.peer:g} {row.unit}" if row.peer is not None else ""
+        print(f"{row.metric:<52} {row.ours:10.3f} {row.unit}{beside}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

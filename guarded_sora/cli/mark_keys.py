@@ -1,0 +1,122 @@
+"""``guarded-sora keys mark``: epochs, tenants and revocations of the invisible mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from guarded_sora.cli.exit_status import OK
+from guarded_sora.cli.options import output_options, settings_from, state_options
+from guarded_sora.cli.output import open_sora, print_json
+from guarded_sora.mark_keys import MarkKeys
+
+Change = Callable[[MarkKeys], MarkKeys]
+
+
+@click.group("mark")
+def command() -> None:
+    """The keys of the invisible mark; every change is an entry of the log."""
+
+
+@command.command("list")
+@output_options
+@state_options
+def list_(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+    """Show epochs, tenants and what was revoked; no secret."""
+    with open_sora(settings_from(home, database_url)) as sora:
+        _show(sora.services.mark_keys, as_json)
+    return OK
+
+
+@command.command("rotate")
+@output_options
+@state_options
+def rotate(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+    """Mark films with a new key from now on; films of older keys are still read."""
+    return _change("keys.mark_rotated", MarkKeys.rotate, None, as_json, home, database_url)
+
+
+@command.command("tenant")
+@click.argument("name")
+@output_options
+@state_options
+def tenant(name: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+    """Give tenant NAME a key of its own. Programs that run already must be started again."""
+    return _change(
+        "keys.mark_tenant_added", lambda keys: keys.with_tenant(name), name, as_json, home, database_url
+    )
+
+
+@command.command("revoke")
+@click.argument("epoch", type=int)
+@click.option("--tenant", default=None, help="Only this tenant's key; without it, all of the epoch.")
+@click.option("--reason", default="", help="Why, for the log and for verdicts.")
+@output_options
+@state_options
+def revoke(
+    epoch: int,
+    tenant: str | None,
+    reason: str,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+    database_url: str | None,
+) -> int:
+    """Say of every mark by the key of EPOCH, from now on, that its key was revoked."""
+    return _change(
+        "keys.mark_revoked",
+        lambda keys: keys.revoke(epoch, tenant, reason),
+        tenant,
+        as_json,
+        home,
+        database_url,
+        epoch=epoch,
+        reason=reason,
+    )
+
+
+def _change(
+    kind: str,
+    change: Change,
+    tenant: str | None,
+    as_json: bool,
+    home: Path | None,
+    database_url: str | None,
+    **body: object,
+) -> int:
+    from guarded_sora.audit.entry import Event, uuid7
+
+    with open_sora(settings_from(home, database_url)) as sora:
+        services = sora.services
+        changed = change(services.mark_keys)
+        if changed is not services.mark_keys:
+            pseudonym = None if tenant is None else services.keys.pseudonym("tenant", tenant)
+            details = {"tenant": pseudonym, "epoch_in_use": changed.epoch, **body}
+            services.log.append(
+                [Event(kind=kind, actor="operator", subject="mark-keys", id=uuid7(), body=details)]
+            )
+        _show(changed, as_json)
+    return OK
+
+
+def _show(keys: MarkKeys, as_json: bool) -> None:
+    document = {
+        "epoch": keys.epoch,
+        "epochs": sorted(keys.secrets),
+        "tenants": list(keys.tenants),
+        "revocations": [
+            {"epoch": i.epoch, "tenant": i.tenant, "since": i.since.isoformat(), "reason": i.reason}
+            for i in keys.revocations
+        ],
+    }
+    if as_json:
+        print_json(document)
+        return
+    click.echo(f"epoch in use  {keys.epoch} of {', '.join(map(str, sorted(keys.secrets)))}")
+    click.echo(f"tenants       {', '.join(keys.tenants)}")
+    for item in keys.revocations:
+        whose = item.tenant or "all tenants"
+        click.echo(f"revoked       epoch {item.epoch}, {whose}, since {item.since:%Y-%m-%d %H:%M} UTC")
+    click.echo("The folder 'keys' changed: back it up again.")

