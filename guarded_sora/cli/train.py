@@ -11,11 +11,7 @@ from guarded_sora.errors import BackendUnavailable, UsageError
 
 
 @click.command("train")
-<<<<<<< HEAD
-@click.argument("name", type=click.Choice(["autoencoder", "base", "cascade"]))
-=======
-@click.argument("name", type=click.Choice(["autoencoder", "base", "prompts", "detector"]))
->>>>>>> main
+@click.argument("name", type=click.Choice(["autoencoder", "base", "cascade", "prompts", "detector"]))
 @click.option(
     "-o",
     "--out",
@@ -31,39 +27,19 @@ from guarded_sora.errors import BackendUnavailable, UsageError
     help="Another value of a field of training/config.py or training/prompt_head.py.",
 )
 def command(name: str, out: Path | None, seed: int | None, settings: tuple[str, ...]) -> int:
-<<<<<<< HEAD
-    """Train a part of the built-in generator; resumes where it stopped.
+    """Train a part of the built-in generator, the prompt head or the detector.
 
     The cascade is trained twice: --set stage=temporal and --set stage=spatial, each with its own --out.
     """
     try:
-        from guarded_sora.training import train
-        from guarded_sora.training.config import AutoencoderConfig, BaseConfig, CascadeConfig
-=======
-    """Train a part of the built-in generator on the procedural world, or the prompt head on its corpus."""
-    try:
-        from guarded_sora.training import train
-        from guarded_sora.training.config import AutoencoderConfig, BaseConfig, DetectorConfig
-        from guarded_sora.training.prompt_head import PromptHeadConfig
->>>>>>> main
+        from guarded_sora.training import defaults, train
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"Training needs {error.name}; install it with: pip install 'guarded-sora[generate]'."
         ) from error
-<<<<<<< HEAD
-    defaults = {
-        "autoencoder": AutoencoderConfig(), "base": BaseConfig(), "cascade": CascadeConfig(),
-    }[name]  # fmt: skip
-=======
-    configs = {
-        "autoencoder": AutoencoderConfig(),
-        "base": BaseConfig(),
-        "prompts": PromptHeadConfig(),
-        "detector": DetectorConfig(),
+    options = {
+        key: _read(value, getattr(defaults(name), key, None), key) for key, value in map(_split, settings)
     }
-    defaults = configs[name]
->>>>>>> main
-    options = {key: _read(value, getattr(defaults, key, None), key) for key, value in map(_split, settings)}
     if seed is not None:
         options["seed"] = seed
     exported = train(name, out=out or Path("runs") / name, **options)
