@@ -86,6 +86,7 @@ class GuardedSora:
         image: str | Path | None = None,
         video: str | Path | None = None,
         profile: tuple[str, ...] = (),
+        expand: str = "",
         output: str | Path | None = None,
         context: RequestContext | None = None,
         progress: Progress | None = None,
@@ -106,6 +107,7 @@ class GuardedSora:
             image=_path(image),
             video=_path(video),
             profile=profile,
+            expand=expand,
         )
         (release,) = generate(
             self.services, request, context or RequestContext(), output=_path(output), progress=progress

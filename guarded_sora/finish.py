@@ -85,6 +85,7 @@ class Material:
     warnings: tuple[str, ...] = ()
     planes: PlaneStream | None = None
     rewrite: Rewrite | None = None
+    expanded: str | None = None
     source_sha256: str | None = None
 
 
@@ -181,6 +182,7 @@ def release(
         in_domain=material.in_domain,
         warnings=(*material.warnings, *TIME_WARNINGS.get(finished.time, ())),
         rewrite=material.rewrite,
+        expanded=material.expanded,
     )
 
 

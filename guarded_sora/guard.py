@@ -29,6 +29,7 @@ from guarded_sora.errors import (
 from guarded_sora.filming import film
 from guarded_sora.finish import Material, finish, hold, release
 from guarded_sora.generation.contract import Clip, GenerationRequest, VideoBackend
+from guarded_sora.generation.expansion import load_expander
 from guarded_sora.inputs import Inputs, read_inputs
 from guarded_sora.media import ClipFrames
 from guarded_sora.passage import Passage
@@ -93,6 +94,7 @@ class Approved:
     text: str = field(repr=False)
     inputs: Inputs
     rewrite: Rewrite | None = None
+    expanded: bool = False
     granted: Decision | None = None
 
     def again(self, services: Services, progress: Progress) -> Passage:
@@ -153,6 +155,9 @@ def _approve(
             decision = passage.decide() if inputs else decision
         else:
             inputs = Inputs()
+        expanded = None
+        if request.expand and decision.action is Action.ALLOW:
+            expanded, decision = _expand(passage, text, decision, request.expand, seeds[0])
         passage.refuse(decision)
         _hold_words(passage, decision, request, reviewed=reviewed)
         passage.write("request.decided", passage.outcome(decision))
@@ -164,9 +169,10 @@ def _approve(
     return Approved(
         passage=passage,
         request=request,
-        text=text,
+        text=expanded or text,
         inputs=inputs,
         rewrite=rewrite,
+        expanded=expanded is not None,
         granted=decision if reviewed else None,
     )
 
@@ -194,6 +200,7 @@ def _make(passage: Passage, approved: Approved, seed: int, target: Path | None) 
             in_domain=clip.in_domain,
             warnings=clip.warnings,
             rewrite=approved.rewrite,
+            expanded=approved.text if approved.expanded else None,
         )
         return conclude(passage, material, decision, target, granted=approved.granted)
     except BaseException as error:
@@ -273,6 +280,30 @@ def _rewrite(passage: Passage, text: str, decision: Decision) -> tuple[Rewrite |
     if again.action is Action.REWRITE:
         again = replace(again, action=Action.BLOCK)
     return offered, again
+
+
+def _expand(
+    passage: Passage, text: str, decision: Decision, spec: str, seed: int
+) -> tuple[str | None, Decision]:
+    """Say in full what the prompt leaves open, checked like a prompt, together with all before it.
+
+    What the user asked for was allowed; an expansion that would not be is left out, not held against
+    the user.
+    """
+    deadlines = passage.services.settings.deadlines
+    expander = passage.stage("load_expander", load_expander, spec, deadline=deadlines.load)
+    full = passage.stage("expand_prompt", expander.expand, text, seed=seed, deadline=deadlines.load)
+    if full == text:
+        return None, decision
+    before = passage.findings, passage.checks
+    check_prompt(passage, full)
+    again = passage.decide()
+    used = again.action is Action.ALLOW
+    passage.write("request.expanded", {"expander": expander.name, "used": used})
+    if used:
+        return full, again
+    passage.findings, passage.checks = before
+    return None, decision
 
 
 def _generation_request(approved: Approved, seed: int) -> GenerationRequest:

@@ -25,6 +25,9 @@ LARGEST_INPUT = 11 * 1024 * 1024  # bytes of an image or video prompt that may w
 class PromptRequest:
     """One request for a film. ``image`` and ``video`` are files that the film starts from.
 
+    ``expand`` names who says in full what the prompt leaves open: ``grammar``, the folder of a language
+    model, or nobody.
+
     Raises:
         UsageError: a value that no generator could use; the message never repeats the prompt.
     """
@@ -36,6 +39,7 @@ class PromptRequest:
     image: Path | None = None
     video: Path | None = None
     profile: tuple[str, ...] = ()
+    expand: str = ""
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
@@ -48,8 +52,8 @@ class PromptRequest:
             raise UsageError(f"The length must be more than 0 and at most {LONGEST_SECONDS:g} seconds.")
         if self.size is not None and not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.size):
             raise UsageError(
-                f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; a smaller film could not "
-                "carry the invisible mark."
+                f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; "
+                "a smaller film could not carry the invisible mark."
             )
         if self.seed is not None and not 0 <= self.seed < 2**53:
             raise UsageError("The seed must be a whole number from 0 to 2**53 - 1.")
@@ -71,6 +75,7 @@ class PromptRequest:
             "image": self.image is not None,
             "video": self.video is not None,
             "profile": list(self.profile),
+            "expand": bool(self.expand),
         }
 
     def pack(self) -> bytes:

@@ -25,6 +25,7 @@ class Release:
     ``in_domain`` is False where the generator says that the prompt lies outside what it learned,
     None where it cannot say or did not make the film. ``rewrite`` holds the wording that was used
     in place of the prompt, with the difference word by word, where the policy asked for one.
+    ``expanded`` is what the generator got where the prompt was expanded.
     """
 
     clip_id: ClipId
@@ -39,6 +40,7 @@ class Release:
     in_domain: bool | None = None
     warnings: tuple[str, ...] = field(default=(), repr=False)  # a backend may quote the prompt
     rewrite: Rewrite | None = field(default=None, repr=False)
+    expanded: str | None = field(default=None, repr=False)
 
     def save(self, target: str | Path) -> Path:
         """Copy the signed file to ``target`` as it is; re-encoding it would strip the credentials.
@@ -72,6 +74,7 @@ class Release:
             "in_domain": self.in_domain,
             "warnings": list(self.warnings),
             "seed": self.seed,
+            "expanded": self.expanded,
             "rewrite": None
             if self.rewrite is None
             else {

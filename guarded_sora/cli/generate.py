@@ -31,6 +31,7 @@ from guarded_sora.policies.finding import AgeTier
 @click.option("--size", help="WIDTHxHEIGHT (default: what the generator makes best).")
 @click.option("--seed", type=int, help="The same seed gives the same film.")
 @click.option("-n", "--n", "count", type=int, default=1, show_default=True, help="How many films.")
+@click.option("--expand", default="", help="Complete a short prompt: grammar, or a language model's folder.")
 @click.option("--backend", help="builtin, a local checkpoint folder, or a hub id.")
 @context_options
 @output_options
@@ -44,6 +45,7 @@ def command(
     size: str | None,
     seed: int | None,
     count: int,
+    expand: str,
     backend: str | None,
     profile: str,
     actor: str,
@@ -71,6 +73,7 @@ def command(
         image=image,
         video=video,
         profile=laws(profile),
+        expand=expand,
     )
     context = request_context(actor, tenant, age_tier, region, consents)
     with (

@@ -120,6 +120,8 @@ def show_release(release: Release, *, as_json: bool) -> None:
     if labels:
         click.echo(f"visible label  {', '.join(labels)} (an unknown region counts as the strictest)")
     click.echo(f"audit record   {release.audit_seq}")
+    if release.expanded:
+        click.echo(f"expanded to    {clean(release.expanded)}")
     if release.in_domain is False:
         click.echo("note           the prompt lies outside what the generator learned", err=True)
     for warning in release.warnings:

@@ -13,8 +13,23 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from guarded_sora.errors import BackendUnavailable
-from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, SYNONYMS, read_prompt
+from guarded_sora.generation.vocabulary import (
+    BACKGROUNDS,
+    COLOURS,
+    MOTIONS,
+    NATURAL,
+    SYNONYMS,
+    read_prompt,
+)
 
+WHERE = {
+    "beach": "over a sandy beach",
+    "night": "in the night sky",
+    "meadow": "over a green meadow",
+    "sunset": "against the sunset sky",
+    "snow": "over a snowy field",
+    "sea": "in the deep blue sea",
+}
 LONGEST = 600
 """Characters of an expansion; what a model says beyond is cut at a word."""
 
@@ -35,7 +50,7 @@ class GrammarExpander:
     name = "grammar"
 
     def expand(self, prompt: str, *, seed: int) -> str:
-        """For example "a balloon" becomes "a green balloon rising against the sunset sky".
+        """For example "a balloon" becomes "a green balloon rising over a sandy beach".
 
         A prompt that names nothing the generator knows, or leaves nothing open, stays as it is.
         """
@@ -57,8 +72,7 @@ class GrammarExpander:
         noun = SYNONYMS[f"object:{thing}"][0]
         described = f"{SYNONYMS[f'colour:{colour}'][0]} {noun}" if tinted else noun
         article = "an" if described[0] in "aeiou" else "a"
-        where = SYNONYMS[f"background:{place}"][0]
-        return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]}, {where} behind it"
+        return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]} {WHERE[place]}"
 
 
 class ModelExpander:

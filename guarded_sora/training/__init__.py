@@ -1,7 +1,7 @@
 """Trains what the package ships.
 
-``train("autoencoder", out=...)``, then ``"base"``, then ``"cascade"`` (once with ``stage="temporal"`` and once
-with ``stage="spatial"``) make the generator; ``"prompts"`` trains the prompt head and ``"detector"``
+``train("autoencoder", out=...)``, then ``"base"``, then ``"cascade"`` (once with ``stage="temporal"`` and
+once with ``stage="spatial"``) make the generator; ``"prompts"`` trains the prompt head and ``"detector"``
 (``photos=FOLDER``) the detector of synthetic films.
 """
 

@@ -10,12 +10,13 @@ import torch
 from guarded_sora.errors import BackendUnavailable
 from guarded_sora.generation.expansion import (
     LONGEST,
+    WHERE,
     GrammarExpander,
     ModelExpander,
     PromptExpander,
     load_expander,
 )
-from guarded_sora.generation.vocabulary import read_prompt
+from guarded_sora.generation.vocabulary import BACKGROUNDS, read_prompt
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,11 @@ def test_the_grammar_keeps_what_was_said_and_names_the_rest(prompt: str, seed: i
         if said.named(kind):
             assert reading.named(kind) == said.named(kind)
     assert reading.named("background") and reading.named("motion")
+
+
+def test_the_grammar_has_words_for_every_place() -> None:
+    assert set(WHERE) == set(BACKGROUNDS)
+    assert all(read_prompt(f"a dog {where}").named("background") == name for name, where in WHERE.items())
 
 
 def test_the_grammar_is_the_same_for_the_same_seed_and_differs_between_seeds() -> None:
