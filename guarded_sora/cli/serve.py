@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def _open(settings: Settings) -> GuardedSora:
     """The installation, around a server of films where the backend is an address."""
     from guarded_sora.api import GuardedSora
-    from guarded_sora.server.upstream import UpstreamBackend
+    from guarded_sora.generation.backends.server import ServerBackend
     from guarded_sora.services import open_services
 
     remote = settings.backend.startswith(("http://", "https://"))
-    upstream = UpstreamBackend(settings.backend) if remote else None
+    upstream = ServerBackend(settings.backend) if remote else None
     return GuardedSora(open_services(settings, backend=upstream))
 
 

@@ -20,7 +20,8 @@ def load_backend(spec: Any = "builtin") -> VideoBackend:
 
     ``"builtin"``, ``"auto"`` or None: our own generator. A backend object stays as it is. A
     diffusers pipeline object, or the folder of one (str or Path), or a hub id ``owner/name`` (the only
-    case that may download) become ``DiffusersBackend``. Any other callable becomes
+    case that may download) become ``DiffusersBackend``. The address of a server that speaks ``/v1/videos``
+    becomes ``ServerBackend``. Any other callable becomes
     ``CallableBackend``. Raises ``BackendUnavailable`` where nothing fits or it cannot be loaded.
     """
     if spec is None or (isinstance(spec, str) and spec in ("builtin", "auto")):
@@ -56,7 +57,9 @@ def _by_name(spec: str | Path) -> VideoBackend:
 
         return DiffusersBackend.from_source(path)
     if text.startswith(("http://", "https://")):
-        raise BackendUnavailable("Remote video servers are not built in yet; wrap your client in a function.")
+        from guarded_sora.generation.backends.server import ServerBackend
+
+        return ServerBackend(text)
     if isinstance(spec, str) and _HUB_ID.fullmatch(text) and not path.exists():
         from guarded_sora.generation.backends.diffusers import DiffusersBackend
 

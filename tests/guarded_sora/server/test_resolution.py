@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from guarded_sora import GuardedSora
-from guarded_sora.errors import BackendUnavailable, GenerationFailed, UsageError
+from guarded_sora.errors import BackendUnavailable, GenerationFailed
+from guarded_sora.generation.backends.server import KEY_VARIABLE, ServerBackend
 from guarded_sora.generation.contract import GenerationRequest
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.resolution import binding_value
-from guarded_sora.server.upstream import KEY_VARIABLE, UpstreamBackend
+from tests.guarded_sora.conftest import moving_scene
 from tests.guarded_sora.console.conftest import altered
 from tests.guarded_sora.server.conftest import PROMPT, REFUSED, Running
 
@@ -51,7 +52,7 @@ def test_a_server_of_videos_is_guarded_as_a_generator(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, running.key("generate"))
-    upstream = UpstreamBackend(running.url, poll_seconds=0.05)
+    upstream = ServerBackend(running.url, poll_seconds=0.05)
     steps: list[int] = []
     clip = upstream.generate(
         GenerationRequest(prompt=PROMPT, seconds=1, seed=4), lambda event: steps.append(event.step) is None
@@ -66,8 +67,14 @@ def test_a_server_of_videos_is_guarded_as_a_generator(
         upstream.generate(GenerationRequest(prompt=REFUSED))
     with pytest.raises(GenerationFailed, match="stopped"):
         upstream.generate(GenerationRequest(prompt=PROMPT, seconds=1), lambda _: False)
-    with pytest.raises(UsageError):
-        upstream.generate(GenerationRequest(prompt=PROMPT, image=np.zeros((8, 8, 3), np.uint8)))
+    scene = moving_scene(5, frames=9)
+    for start in ({"image": scene[0]}, {"video": scene}):
+        onward = upstream.generate(GenerationRequest(prompt=PROMPT, seconds=1, seed=6, **start))
+        assert onward.frames.shape[1:] == (256, 256, 3)
+    asked = running.server.services.log.search(kind="request.intent", limit=100)
+    assert {(bool(event.body["image"]), bool(event.body["video"])) for event in asked} == {
+        (False, False), (True, False), (False, True),
+    }  # fmt: skip
     monkeypatch.setenv(KEY_VARIABLE, "wrong")
     with pytest.raises(GenerationFailed, match="401"):
         upstream.generate(GenerationRequest(prompt=PROMPT))
@@ -76,4 +83,4 @@ def test_a_server_of_videos_is_guarded_as_a_generator(
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "https://name:word@host", "nothing"])
 def test_an_upstream_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BackendUnavailable):
-        UpstreamBackend(url)
+        ServerBackend(url)
