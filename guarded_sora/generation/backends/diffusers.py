@@ -41,6 +41,16 @@ _FAMILIES: tuple[tuple[str, tuple[int, int, float]], ...] = (
 )
 _OTHER = (16, 4, 8.0)
 
+_SIBLINGS: dict[str, dict[PromptKind, str]] = {
+    "WanPipeline": {"video": "WanVideoToVideoPipeline"},
+    "LTXPipeline": {"image": "LTXImageToVideoPipeline", "video": "LTXConditionPipeline"},
+    "LTXImageToVideoPipeline": {"text": "LTXPipeline", "video": "LTXConditionPipeline"},
+    "CogVideoXPipeline": {"video": "CogVideoXVideoToVideoPipeline"},
+    "CogVideoXVideoToVideoPipeline": {"text": "CogVideoXPipeline"},
+    "WanVideoToVideoPipeline": {"text": "WanPipeline"},
+}
+"""Classes that run the same weights for another kind of prompt; they share every component."""
+
 
 def load_pipeline(source: str | Path, *, hub: bool = False) -> Any:
     """A pipeline from a local folder, or from the hub where ``hub``; raises ``BackendUnavailable``."""
@@ -112,12 +122,15 @@ class DiffusersBackend:
         self.pipeline = pipeline
         self._options = dict(options or {})
         self._lock = threading.Lock()
-        self._takes = set(inspect.signature(type(pipeline).__call__).parameters)
         label = type(pipeline).__name__
+        self._others: dict[PromptKind, Any] = {}
+        takes = _takes(pipeline)
         multiple, step, fps = next((v for start, v in _FAMILIES if label.startswith(start)), _OTHER)
-        accepts: set[PromptKind] = {"text"} if "prompt" in self._takes else set()
-        accepts |= {"image"} if "image" in self._takes else set()
-        accepts |= {"video"} if "video" in self._takes else set()
+        needs_picture = {"image", "video"} & _required(pipeline)
+        accepts: set[PromptKind] = {"text"} if "prompt" in takes and not needs_picture else set()
+        accepts |= {"image"} if "image" in takes else set()
+        accepts |= {"video"} if "video" in takes else set()
+        accepts |= set(_SIBLINGS.get(label, {}))
         self._info = BackendInfo(
             name=name or f"diffusers:{label}",
             version=str(getattr(pipeline, "config", {}).get("_diffusers_version", "unknown")),
@@ -158,12 +171,15 @@ class DiffusersBackend:
         for kind, picture in (("image", request.image), ("video", request.video)):
             if picture is not None and kind not in self._info.accepts:
                 raise UsageError(f"This pipeline takes no {kind} prompt; load its {kind}-to-video sibling.")
+        if request.image is None and request.video is None and "text" not in self._info.accepts:
+            raise UsageError("This pipeline needs a picture or a film to start from; give one.")
         notes: list[str] = []
-        call, settings = self._arguments(request, notes)
         with self._lock:
+            pipeline = self._for(request)
+            call, settings = self._arguments(pipeline, request, notes)
             try:
-                with self._stepping(call, settings["steps"], on_step):
-                    made = self.pipeline(**call)
+                with _stepping(pipeline, call, settings["steps"], on_step):
+                    made = pipeline(**call)
                 frames = to_frames(_first(made))
             except Stopped:
                 raise GenerationFailed(
@@ -177,7 +193,7 @@ class DiffusersBackend:
                 ) from error
             finally:
                 with contextlib.suppress(Exception):
-                    self.pipeline.maybe_free_model_hooks()
+                    pipeline.maybe_free_model_hooks()
         reading = getattr(made, "readings", None)
         return Clip(
             frames=frames,
@@ -188,8 +204,28 @@ class DiffusersBackend:
             settings=settings,
         )
 
+    def _for(self, request: GenerationRequest) -> Any:
+        """The pipeline for this kind of prompt: ours, or a sibling around the same components."""
+        kind: PromptKind = "text"
+        if request.image is not None or request.video is not None:
+            kind = "image" if request.image is not None else "video"
+        name = _SIBLINGS.get(type(self.pipeline).__name__, {}).get(kind)
+        if name is None:
+            return self.pipeline
+        if kind not in self._others:
+            import diffusers
+
+            try:
+                self._others[kind] = getattr(diffusers, name).from_pipe(self.pipeline)
+            except Exception as error:
+                raise BackendUnavailable(
+                    f"{name} cannot run this checkpoint ({type(error).__name__}); load one made for {kind}."
+                ) from error
+            self._others[kind].set_progress_bar_config(disable=True)
+        return self._others[kind]
+
     def _arguments(
-        self, request: GenerationRequest, notes: list[str]
+        self, pipeline: Any, request: GenerationRequest, notes: list[str]
     ) -> tuple[dict[str, Any], dict[str, str | int | float]]:
         import torch
 
@@ -203,7 +239,7 @@ class DiffusersBackend:
             self._snap(request_side, native, notes)
             for request_side, native in zip((request.height, request.width), info.native_size, strict=True)
         )
-        steps = request.steps or self._default("num_inference_steps", 50)
+        steps = request.steps or _default(pipeline, "num_inference_steps", 50)
         offered: dict[str, Any] = {
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt or None,
@@ -225,21 +261,19 @@ class DiffusersBackend:
             offered["video"] = [_pil(frame) for frame in request.video]
         offered.update(self._options)
         offered.update(request.extra)
-        call = {name: value for name, value in offered.items() if name in self._takes}
+        takes = _takes(pipeline)
+        call = {name: value for name, value in offered.items() if name in takes}
         ignored = sorted(set(request.extra) - set(call))
         if ignored:
             notes.append(f"{len(ignored)} extra arguments are unknown to the pipeline and had no effect.")
         settings: dict[str, str | int | float] = {
-            "steps": int(steps), "seed": request.seed, "frames": frames, "height": height, "width": width,
-            "scheduler": type(getattr(self.pipeline, "scheduler", None)).__name__,
+            "steps": int(steps), "seed": request.seed, "frames": int(call.get("num_frames", frames)),
+            "height": int(call.get("height", height)), "width": int(call.get("width", width)),
+            "scheduler": type(getattr(pipeline, "scheduler", None)).__name__,
         }  # fmt: skip
         if request.guidance is not None and "guidance_scale" in call:
             settings["guidance"] = request.guidance
         return call, settings
-
-    def _default(self, name: str, other: int) -> int:
-        parameter = inspect.signature(type(self.pipeline).__call__).parameters.get(name)
-        return parameter.default if parameter and isinstance(parameter.default, int) else other
 
     def _snap(self, wanted: int | None, native: int, notes: list[str]) -> int:
         multiple = self._info.size_multiple
@@ -248,45 +282,62 @@ class DiffusersBackend:
             notes.append(f"A side of {wanted} pixels became {side}, which the pipeline can make.")
         return side
 
-    @contextlib.contextmanager
-    def _stepping(self, call: dict[str, Any], steps: Any, on_step: OnStep | None) -> Iterator[None]:
-        """Report steps through the pipeline's callback, or by wrapping its scheduler's ``step``."""
-        if on_step is None:
-            yield
-            return
-        total, seen = int(steps), 0
 
-        def report() -> None:
-            nonlocal seen
-            seen += 1
-            if not on_step(StepEvent(step=seen, steps=max(total, seen))):
-                raise Stopped
+def _takes(pipeline: Any) -> set[str]:
+    """Names of the arguments that the pipeline's call has."""
+    return set(inspect.signature(type(pipeline).__call__).parameters)
 
-        if "callback_on_step_end" in self._takes:
 
-            def step_end(_pipe: Any, _index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-                report()
-                return kwargs
+def _required(pipeline: Any) -> set[str]:
+    """Names of those that have no default."""
+    parameters = inspect.signature(type(pipeline).__call__).parameters.values()
+    return {p.name for p in parameters if p.default is inspect.Parameter.empty}
 
-            call["callback_on_step_end"] = step_end
-            yield
-            return
-        scheduler = getattr(self.pipeline, "scheduler", None)
-        if scheduler is None:
-            yield
-            return
-        original: Callable[..., Any] = scheduler.step
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
+def _default(pipeline: Any, name: str, other: int) -> int:
+    parameter = inspect.signature(type(pipeline).__call__).parameters.get(name)
+    return parameter.default if parameter and isinstance(parameter.default, int) else other
+
+
+@contextlib.contextmanager
+def _stepping(pipeline: Any, call: dict[str, Any], steps: Any, on_step: OnStep | None) -> Iterator[None]:
+    """Report steps through the pipeline's callback, or by wrapping its scheduler's ``step``."""
+    if on_step is None:
+        yield
+        return
+    total, seen = int(steps), 0
+
+    def report() -> None:
+        nonlocal seen
+        seen += 1
+        if not on_step(StepEvent(step=seen, steps=max(total, seen))):
+            raise Stopped
+
+    if "callback_on_step_end" in _takes(pipeline):
+
+        def step_end(_pipe: Any, _index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             report()
-            return result
+            return kwargs
 
-        scheduler.step = wrapped
-        try:
-            yield
-        finally:
-            del scheduler.step
+        call["callback_on_step_end"] = step_end
+        yield
+        return
+    scheduler = getattr(pipeline, "scheduler", None)
+    if scheduler is None:
+        yield
+        return
+    original: Callable[..., Any] = scheduler.step
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        report()
+        return result
+
+    scheduler.step = wrapped
+    try:
+        yield
+    finally:
+        del scheduler.step
 
 
 def _first(made: Any) -> Any:

@@ -346,7 +346,7 @@ def test_load_backend_chooses_by_kind(wan: Any, tiny_folder: Path) -> None:
     assert load_backend(str(tiny_folder)).info.name == "diffusers:GuardedSoraPipeline"
 
 
-@pytest.mark.parametrize("spec", [42, "no-such-name", "https://example.com/v1", "/no/such/folder", ""])
+@pytest.mark.parametrize("spec", [42, "no-such-name", "https://name:word@example.com", "/no/such/folder", ""])
 def test_load_backend_refuses_what_it_does_not_know(spec: Any) -> None:
     with pytest.raises(BackendUnavailable):
         load_backend(spec)
