@@ -48,8 +48,8 @@ class PromptRequest:
             raise UsageError(f"The length must be more than 0 and at most {LONGEST_SECONDS:g} seconds.")
         if self.size is not None and not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.size):
             raise UsageError(
-                f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; a smaller film could not "
-                "carry the invisible mark."
+                f"Width and height must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; "
+                "a smaller film could not carry the invisible mark."
             )
         if self.seed is not None and not 0 <= self.seed < 2**53:
             raise UsageError("The seed must be a whole number from 0 to 2**53 - 1.")
