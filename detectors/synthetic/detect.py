@@ -31,6 +31,8 @@ ALPHA = 0.05
 NAME = "frames.synthetic"
 _FLAT = NAMES.index("noise_flat")
 _STILL_SHARE = 0.8
+_MOST_OUTSIDE = 0.12
+"""Share of measurements beyond all of training above which a film is too strange to judge: drawings, say."""
 _UNSUPPORTED: dict[Head, str] = {
     Head.FACE_MANIPULATED: "face swaps are not detected: no head that beats chance is installed",
     Head.LIP_OR_AUDIO_EDITED: "edited lips and voices are not detected: no head is installed",
@@ -124,6 +126,8 @@ class SyntheticDetector:
             return self._silent("it has too few frames or too small a picture inside its bars", others)
         if still >= _STILL_SHARE * len(moments):
             return self._silent("nothing moves in it", others)
+        if np.mean([self.model.outside(each) for each in measured]) > _MOST_OUTSIDE:
+            return self._silent("it is unlike any film that the detector was measured on", others)
         readings = [self._reading(moments, np.array(measured)), *others]
         if keep is not None and keep.frames:
             readings += [self._plugged(plugin, keep.batch()) for plugin in self.plugins]

@@ -60,13 +60,14 @@ class Fitted:
 
 
 def fit(data: Measured, *, ridge: float) -> Fitted:
-    """Quantile-normal logistic regression; each photograph weighs as much as any other."""
+    """Quantile-normal logistic regression; a photograph or a family seen often weighs less each time."""
     levels = np.linspace(0, 1, QUANTILES)
     knots = np.quantile(data.features.astype(np.float64), levels, axis=0).T
     knots += np.arange(QUANTILES) * 1e-6  # strictly rising, also where a feature often has one value
     normal = _normal_quantile(np.clip(levels, 0.5 / len(data.features), 1 - 0.5 / len(data.features)))
     _, place, count = np.unique(data.source, return_inverse=True, return_counts=True)
-    share = 1.0 / np.sqrt(count[place])
+    _, kind, many = np.unique(data.family, return_inverse=True, return_counts=True)
+    share = 1.0 / np.sqrt(count[place] * many[kind])
     weights, bias = logistic(
         _bent(data.features, knots, normal), data.synthetic, share / share.mean(), ridge=ridge
     )

@@ -1,6 +1,7 @@
-"""Learned decoders the detector is never trained on: they stand for generators it has not seen.
+"""Learned decoders: small networks of the classes that generators use, trained within minutes.
 
-Small networks of the classes that generators use, trained within minutes on other photographs.
+``tiny`` is among the families the detector is trained on, the others stand for decoders it has not
+seen and belong to the benchmark.
 
 Legend: B pictures, T frames, S side in pixels (a multiple of 32).
 """
@@ -22,7 +23,7 @@ from guarded_sora.errors import UsageError
 from guarded_sora.training.detector_camera import Photo, film
 from guarded_sora.training.detector_decoders import Decoder, Film
 
-HELD_OUT = ("kl", "vq", "tiny", "dc", "ltx", "transposed")
+FAMILIES = ("kl", "vq", "tiny", "dc", "ltx", "transposed")
 
 _KINDS_2D = "DownEncoderBlock2D", "UpDecoderBlock2D"
 _STEP_FRAMES = 5
