@@ -93,14 +93,14 @@ def load_head(folder: Path = HEAD_FOLDER) -> Head:
             gain=parts["gain"],
             shift=parts["shift"],
         )
-        encoder = card["encoder"]
+        encoder = (card["encoder"]["weights_sha256"], card["encoder"]["vocabulary_sha256"])
     except ModelInvalid:
         raise
     except Exception as error:
         raise ModelInvalid(
             f"The prompt head in {folder.name} cannot be read; train it again or restore it."
         ) from error
-    if (encoder["weights_sha256"], encoder["vocabulary_sha256"]) != (WEIGHTS_SHA256, VOCABULARY_SHA256):
+    if encoder != (WEIGHTS_SHA256, VOCABULARY_SHA256):
         raise ModelInvalid("The prompt head was trained on another encoder; train it again.")
     _check_shapes(head)
     return head
