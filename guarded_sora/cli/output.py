@@ -155,7 +155,8 @@ def show_verdict(verdict: Verdict) -> None:
 def _detail(kind: str, detail: Mapping[str, Any]) -> str:
     match kind:
         case "watermark" if detail.get("public") and detail.get("message"):
-            return f": public mark {detail['message']}, {detail['matched']} of {detail['bits']} bits; no proof"
+            agree = f"{detail['matched']} of {detail['bits']} bits"
+            return f": public mark {detail['message']}, {agree}; no proof"
         case "watermark" if detail.get("payload"):
             bound = f"p = 10^{detail['log10_p']:.1f} over {detail['hypotheses']} hypotheses"
             return f": id {detail['payload']}, {bound}"
