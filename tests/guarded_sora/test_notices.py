@@ -245,7 +245,7 @@ def test_a_held_film_that_must_stay_down_is_not_released(sora: GuardedSora, tmp_
     from dataclasses import replace
 
     from guarded_sora import ReviewRequired
-    from tests.guarded_sora.test_dossier import Failing
+    from tests.guarded_sora.test_recovery import Failing
 
     guarded = GuardedSora(replace(sora.services, frame_checks=(Failing(),)))
     with pytest.raises(ReviewRequired) as caught:
