@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.synthetic.blocks import (
@@ -21,7 +22,7 @@ from guarded_sora.detectors.synthetic.blocks import (
     gate,
     quality_class,
 )
-from guarded_sora.detectors.synthetic.calibration import PUBLIC_ALPHA, Calibration
+from guarded_sora.detectors.synthetic.calibration import LEAST_AUC, PUBLIC_ALPHA, Calibration
 from guarded_sora.detectors.synthetic.features import FRAMES, NAMES, measure
 from guarded_sora.detectors.synthetic.model import TriageModel, packaged_model
 from guarded_sora.detectors.synthetic.report import Head, HeadState, Moment, Reading, SyntheticReport
@@ -142,7 +143,7 @@ class SyntheticDetector:
             weights_sha256=self.model.sha256,
         )
 
-    def _reading(self, moments: Sequence[Moment], measured: np.ndarray) -> Reading:  # type: ignore[type-arg]
+    def _reading(self, moments: Sequence[Moment], measured: NDArray[np.float32]) -> Reading:
         score = float(np.mean([moment.score for moment in moments]))
         quality = quality_class(float(measured[:, _FLAT].mean()))
         return judge_score(
@@ -199,6 +200,17 @@ def judge_score(
 ) -> Reading:
     """What a calibrated score amounts to: conformal abstention, and what may be said in public."""
     p_value = card.p_value(score, quality)
+    if not card.supported:
+        return Reading(
+            head=head,
+            state=HeadState.UNSUPPORTED,
+            detector=name,
+            reason=f"its AUC of {card.held_out_auc:.2f} on generators it never saw is below {LEAST_AUC:g}, "
+            "so its score counts for nothing",
+            score=score,
+            p_value=p_value,
+            quality=quality,
+        )
     reason = ""
     if card.public.holds and score >= card.public.threshold and p_value <= max(alpha, PUBLIC_ALPHA):
         state = HeadState.LIKELY
@@ -228,7 +240,7 @@ class _Middle:
     def __init__(self, seconds: float, *, most: int = 16) -> None:
         self._from = max(0.0, seconds / 2 - most / SAMPLE_FPS / 2)
         self._most = most
-        self.frames: list[tuple[float, np.ndarray]] = []  # type: ignore[type-arg]
+        self.frames: list[tuple[float, NDArray[np.uint8]]] = []
         self._fps = SAMPLE_FPS
 
     def through(self, batches: Iterable[FrameBatch]) -> Iterable[FrameBatch]:

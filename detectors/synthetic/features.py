@@ -164,7 +164,8 @@ def _upsampling(block: Block) -> tuple[float, ...]:
 
 
 def _residual(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    return frame - cv2.medianBlur(frame, 3)  # type: ignore[no-any-return]
+    smooth: NDArray[np.float32] = np.asarray(cv2.medianBlur(frame, 3))
+    return frame - smooth
 
 
 @cache
@@ -211,7 +212,8 @@ def _neighbours(frame: NDArray[np.float32]) -> NDArray[np.float64]:
     textured = edges >= np.median(edges)
     level = centre.mean()
     rings = [
-        sum(frame[2 + y : SIDE - 2 + y, 2 + x : SIDE - 2 + x] for y, x in ring)[textured] - len(ring) * level
+        np.sum([frame[2 + y : SIDE - 2 + y, 2 + x : SIDE - 2 + x] for y, x in ring], axis=0)[textured]
+        - len(ring) * level
         for ring in _rings_near()
     ]
     x, y = np.column_stack(rings).astype(np.float64), (centre[textured] - level).astype(np.float64)
@@ -235,13 +237,13 @@ def _orders(frame: NDArray[np.float32]) -> tuple[float, ...]:
 def _cosines() -> NDArray[np.float32]:
     k, n = np.mgrid[0:8, 0:8]
     basis = np.cos(np.pi * (2 * n + 1) * k / 16) * np.sqrt(np.where(k == 0, 1, 2) / 8)
-    return basis.astype(np.float32)
+    rounded: NDArray[np.float32] = basis.astype(np.float32)
+    return rounded
 
 
 @cache
 def _diagonals() -> NDArray[np.int_]:
-    u, v = np.mgrid[0:8, 0:8]
-    return u + v
+    return np.add.outer(np.arange(8), np.arange(8))
 
 
 def _dct(block: Block) -> tuple[float, ...]:

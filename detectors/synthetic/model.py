@@ -21,7 +21,7 @@ from guarded_sora.detectors.errors import WeightsInvalid
 from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
 from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES
 
-WEIGHTS_SHA256 = "9dc17e7d699b791dabe31a61532edf319e2e68f6510da15608d6392de9e35292"
+WEIGHTS_SHA256 = "51d73b0d848e3a768f431483c6363b519aeeaa31852f1c5ae4f672fd26ca78a4"
 _FORM = "guarded-sora/synthetic-triage/1"
 
 

@@ -104,4 +104,6 @@ class DetectorConfig:
     """Folder of an exported video autoencoder; empty for the packaged one."""
     ridge: float = 0.05
     """Penalty per block on weights of unit-variance features."""
+    held_out_auc: float = 0.0
+    """What benchmarks.detector measured for these settings; below 0.7 the head stays unsupported."""
     version: str = "1"

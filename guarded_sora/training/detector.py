@@ -70,7 +70,9 @@ def train_detector(out: Path, config: DetectorConfig) -> Path:
     data = gather(out)
     export = out / "export"
     export.mkdir(exist_ok=True)
-    (export / "triage.json").write_bytes(calibrated(data, ridge=config.ridge, version=config.version))
+    (export / "triage.json").write_bytes(
+        calibrated(data, ridge=config.ridge, version=config.version, held_out_auc=config.held_out_auc)
+    )
     return export
 
 

@@ -75,7 +75,8 @@ def linear(
             else:
                 z += draw.normal(0, noise, z.shape).astype(np.float32) * spread
             made.append(_joined(_neighbours(z) @ back + mean, patch, frames))
-        return np.clip(np.concatenate(made)[: len(seen)] + 0.5, 0, 255).astype(np.uint8)
+        whole_again: Film = np.clip(np.concatenate(made)[: len(seen)] + 0.5, 0, 255).astype(np.uint8)
+        return whole_again
 
     return Decoder(family="quantised" if steps else "linear", apply=apply)
 

@@ -36,13 +36,16 @@ def batches(film: NDArray[np.uint8], *, fps: float = 8.0, chunk: int = 5) -> lis
     ]
 
 
-def card(*, real_clips: int = 0, above: int = 0, threshold: float = 2.0, sources: int = 40) -> Calibration:
+def card(
+    *, real_clips: int = 0, above: int = 0, threshold: float = 2.0, sources: int = 40, held_out: float = 0.8
+) -> Calibration:
     reals = REALS[:sources]
     return Calibration(
         set_sha256="a" * 64,
         made=date(2026, 1, 1),
         sources=("one",),
         per_generator_auc={"some": 0.8},
+        held_out_auc=held_out,
         slope=1.0,
         offset=0.0,
         least=-2.0,

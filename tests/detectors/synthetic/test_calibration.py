@@ -16,6 +16,7 @@ GOOD = {
     "made": "2026-01-01",
     "sources": ["a"],
     "per_generator_auc": {"x": 0.7},
+    "held_out_auc": 0.7,
     "slope": 1.0,
     "offset": 0.0,
     "least": -1.0,
@@ -66,6 +67,11 @@ def test_a_posterior_needs_a_prior() -> None:
             posterior(0.0, wrong)
 
 
+@pytest.mark.parametrize(("held_out", "supported"), [(0.0, False), (0.69, False), (0.7, True)])
+def test_a_head_must_beat_its_bar_on_generators_it_never_saw(held_out: float, supported: bool) -> None:
+    assert card(held_out=held_out).supported is supported
+
+
 def test_a_good_card_is_read() -> None:
     assert read_card(GOOD, what="x").public.holds is False
 
@@ -81,6 +87,7 @@ def test_a_good_card_is_read() -> None:
         {"sources": []},
         {"per_generator_auc": {"x": 1.5}},
         {"per_generator_auc": None},
+        {"held_out_auc": 1.2},
         {"made": "yesterday"},
         {"reals": {"fine": [[]]}},
         {"reals": {"fine": [[math.nan]]}},

@@ -36,13 +36,24 @@ class Plugin:
         (-3.0, card(), HeadState.NOTHING),
         (3.0, card(), HeadState.FOR_REVIEW),
         (3.0, card(sources=18), HeadState.ABSTAINS),
+        (3.0, card(real_clips=999, held_out=0.69), HeadState.UNSUPPORTED),
         (3.0, card(real_clips=299), HeadState.LIKELY),
         (3.0, card(real_clips=298), HeadState.FOR_REVIEW),
         (3.0, card(real_clips=1000, above=1), HeadState.FOR_REVIEW),
         (1.9, card(real_clips=299, threshold=2.0), HeadState.FOR_REVIEW),
         (-3.0, card(real_clips=299), HeadState.NOTHING),
     ],
-    ids=["low", "high", "few", "public", "public-298", "public-above", "public-below", "public-low"],
+    ids=[
+        "low",
+        "high",
+        "few",
+        "unproven",
+        "public",
+        "public-298",
+        "public-above",
+        "public-below",
+        "public-low",
+    ],
 )
 def test_what_is_said_follows_from_the_card(bias: float, calibration: Calibration, state: HeadState) -> None:
     report = SyntheticDetector(model(bias=bias, calibration=calibration)).inspect_film(
@@ -51,6 +62,7 @@ def test_what_is_said_follows_from_the_card(bias: float, calibration: Calibratio
     assert report.main.state is state
     assert report.main.score == pytest.approx(bias)
     assert calibration.least <= (report.main.llr or 0) <= calibration.most
+    assert (report.main.llr is None) is (state is HeadState.UNSUPPORTED)
 
 
 def test_heads_stay_apart() -> None:
@@ -145,5 +157,5 @@ def test_the_report_is_plain_json() -> None:
 
 def test_real_texture_with_the_packaged_model_gives_a_finite_score() -> None:
     report = SyntheticDetector().inspect_film(batches(noisy()), FACTS)
-    assert report.main.state is not HeadState.LIKELY
+    assert report.main.state in (HeadState.UNSUPPORTED, HeadState.NOT_APPLICABLE)
     assert report.main.score is None or np.isfinite(report.main.score)

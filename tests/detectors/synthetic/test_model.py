@@ -18,6 +18,7 @@ CARD = {
     "made": "2026-01-01",
     "sources": ["a"],
     "per_generator_auc": {},
+    "held_out_auc": 0.7,
     "slope": 1.0,
     "offset": 0.0,
     "least": -1.0,

@@ -80,7 +80,7 @@ def test_decoders_keep_the_content_and_change_the_pixels() -> None:
     trained = linear(PHOTOS, patch=8, frames=4, kept=24, seed=0)
     for made in (trained.apply(seen, rng), resample(seen, rng), interpolate(seen, rng)):
         assert made.shape == seen.shape and made.dtype == np.uint8
-        assert 0.1 < float(np.abs(made.astype(int) - seen).mean()) < 25
+        assert 0.1 < float(np.abs(made.astype(int) - seen).mean()) < 60
     kept = interpolate(seen, rng)
     assert np.array_equal(kept[::2], seen[::2]) and not np.array_equal(kept[1], seen[1])
 
@@ -133,7 +133,7 @@ def test_few_sources_support_small_ratios() -> None:
 
 def test_the_card_of_a_fit_can_be_read_and_claims_nothing_in_public() -> None:
     data = measured(2.0)
-    card = read_card(card_of(data, out_of_source(data, ridge=0.05)), what="x")
+    card = read_card(card_of(data, out_of_source(data, ridge=0.05), held_out_auc=0.5), what="x")
     assert not card.public.holds
     assert len(card.sources) == 24
     assert sum(len(source) for sources in card.reals.values() for source in sources) == 24 * 4
