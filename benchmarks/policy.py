@@ -30,7 +30,7 @@ from benchmarks.policy_peers import Peer, PlainList, run_peers
 from benchmarks.policy_points import Item, Seen, corpus_items, peer_rows, point_rows, public_items
 from benchmarks.policy_rows import Row, row
 from guarded_sora.policies.engine import PolicyEngine
-from guarded_sora.policies.finding import Action, RequestContext
+from guarded_sora.policies.finding import Action, Finding, RequestContext
 from guarded_sora.policies.golden import load_golden
 from guarded_sora.policies.pack import Pack, load_pack
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
@@ -56,7 +56,7 @@ class Ours:
     def see(self, text: str) -> Seen:
         """What is decided, with and without the head; remembered."""
         if text not in self._seen:
-            findings = [finding for check in self.checks for finding in check.check(text, CONTEXT)]
+            findings = self.findings(text)
             words = [finding for finding in findings if finding.detector != ClassifierCheck.name]
             self._seen[text] = Seen(
                 action=self.engine.decide(findings, CONTEXT).action,
@@ -67,9 +67,12 @@ class Ours:
             )
         return self._seen[text]
 
+    def findings(self, text: str) -> list[Finding]:
+        readers = (check for check in self.checks if not unavailable_reason(check, text))
+        return [finding for check in readers for finding in check.check(text, CONTEXT)]
+
     def action(self, text: str) -> Action:
-        findings = [finding for check in self.checks for finding in check.check(text, CONTEXT)]
-        return self.engine.decide(findings, CONTEXT).action
+        return self.engine.decide(self.findings(text), CONTEXT).action
 
     def stops(self, text: str) -> bool:
         return self.action(text) is not Action.ALLOW

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from guarded_sora.errors import UsageError
-from guarded_sora.policies.text.classify import WINDOW, plain_text
+from guarded_sora.policies.text.classify import WINDOW, readable_text
 from guarded_sora.policies.text.encoder import (
     NAME,
     VOCABULARY_SHA256,
@@ -142,7 +142,7 @@ class Vectors:
         encoder = shared_encoder() if missing else None
         for key, text in missing.items():
             assert encoder is not None
-            self._known[key] = encoder.encode(encoder.tokens(plain_text(text))[:WINDOW]).sentence
+            self._known[key] = encoder.encode(encoder.tokens(readable_text(text))[:WINDOW]).sentence
         if missing:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(

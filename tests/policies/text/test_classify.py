@@ -162,6 +162,15 @@ def test_text_is_read_as_a_person_reads_it() -> None:
     assert plain_text("a\ud800b") == "a\ufffdb"
 
 
+def test_a_script_the_encoder_never_learned_is_said_to_be_unread() -> None:
+    check = made()
+    seen, run = run_prompt_check(check, "एक कुत्ता पार्क में दौड़ता है", ADULT)
+    assert seen == () and run.state is CheckState.UNAVAILABLE and "script" in run.reason
+    assert check.check("एक h कुत्ता", ADULT)[0].category == "hate"
+    for text in ("", "123 !", "голая", "犬 🐕", "สุนัข", "a"):
+        assert check.cannot_read(text) == ""
+
+
 def card(folder: Path, **changes: Any) -> Path:
     """A head's folder as the training writes it, with ``changes`` in its card."""
     import hashlib
