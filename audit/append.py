@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from guarded_sora.audit import postgres, tree
 from guarded_sora.audit.checkpoint import Checkpoint, Signer
 from guarded_sora.audit.entry import Prepared, row_bytes, same_event
 from guarded_sora.audit.errors import EntryInvalid, LogCorrupt, SchemaMismatch
 from guarded_sora.audit.payloads import Vault
-from guarded_sora.audit.tables import checkpoints, events, open_leaves, tiles
+from guarded_sora.audit.tables import checkpoints, events, tiles
 from guarded_sora.audit.tiles import read_open
 
 # Plain driver text where every append passes: going through the expression layer costs as much as
@@ -22,6 +22,8 @@ from guarded_sora.audit.tiles import read_open
 _READ_STATE = "SELECT size, ts, frontier, pruned FROM tree_state WHERE id = 1"
 _LOCK_STATE = f"{_READ_STATE} FOR UPDATE"
 _SET_STATE = "UPDATE tree_state SET size = {0}, ts = {0}, frontier = {0} WHERE id = 1"
+_INSERT_TILE = "INSERT INTO tiles (level, idx, root, data) VALUES ({0}, {0}, {0}, {0})"
+_CLOSE = "DELETE FROM open_leaves"
 _INSERT_OPEN = "INSERT INTO open_leaves (seq, leaves) VALUES ({0}, {0})"
 _INSERT = f"INSERT INTO events ({', '.join(events.c.keys())}) VALUES ({', '.join('?' * len(events.c))})"  # noqa: S608
 
@@ -101,6 +103,7 @@ def write(
     start, edge = frontier.size, (frontier.size, frontier.to_bytes())
     moment = b',"ts":%d,"v":1}' % ts
     found = _find(connection, batch) if known_ids else {}
+    fresh: Sequence[Prepared]
     if found or len({prepared.id for prepared in batch}) < len(batch):
         fresh, places, refused = _sort_out(batch, found, start, moment)
         if refused or not fresh:
@@ -230,9 +233,10 @@ def _write_tiles(
             data = b"".join([*earlier, *(roots[below, at] for at in range(first, high))])
         if len(data) != tree.TILE_WIDTH * tree.HASH:
             raise LogCorrupt(f"Rows are missing below tiles.level={tile.level}, idx={tile.idx}.")
-        rows.append({"level": tile.level, "idx": tile.idx, "root": tile.root, "data": data})
-    connection.execute(insert(tiles), rows)
-    connection.execute(delete(open_leaves))
+        rows.append((tile.level, tile.idx, tile.root, data))
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    connection.exec_driver_sql(_INSERT_TILE.format(mark), rows)
+    connection.exec_driver_sql(_CLOSE)
     return leaves[len(leaves) - ((start + len(leaves)) & (tree.TILE_WIDTH - 1)) :]
 
 

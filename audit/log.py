@@ -26,7 +26,7 @@ from guarded_sora.audit.payloads import Vault
 from guarded_sora.audit.proof import ConsistencyProof, Proof
 from guarded_sora.audit.rehash import Progress, Rehash, VerifyReport
 from guarded_sora.audit.search import Moment
-from guarded_sora.audit.tables import checkpoints
+from guarded_sora.audit.tables import checkpoints, cosignatures
 from guarded_sora.audit.tiles import TileCache, TileReader
 from guarded_sora.audit.writer import Transaction, Writer
 
@@ -269,7 +269,8 @@ class AuditLog:
     # Proving
 
     def prove(self, seq: int) -> Proof:
-        """That event ``seq`` stands in the log, against the newest checkpoint that covers it."""
+        """That event ``seq`` stands in the log, against the newest checkpoint that covers it; what
+        witnesses signed of it goes along."""
         with reading(self.engine) as connection:
             entry = search.read(connection, seq)
             checkpoint = self._newest_in(connection)
@@ -280,7 +281,10 @@ class AuditLog:
             nodes = TileReader(connection, checkpoint.size, self._cache, edge)
             nodes.preload(seq)
             path = tree.inclusion_path(seq, checkpoint.size, nodes)
-        return Proof(seq=seq, entry=entry.canonical, path=path, checkpoint=checkpoint.note, key=self.vkey)
+            witnessed = select(cosignatures.c.line).where(cosignatures.c.size == checkpoint.size)
+            lines = connection.execute(witnessed.order_by(cosignatures.c.name)).scalars().all()
+        note = checkpoint.note + "".join(f"{line}\n" for line in lines)
+        return Proof(seq=seq, entry=entry.canonical, path=path, checkpoint=note, key=self.vkey)
 
     def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
         """That the log of ``old`` entries is the beginning of the log of ``new`` entries."""

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,49 +94,64 @@ def faiss_flat(hashes: NDArray[np.uint8]) -> Search:
     return search
 
 
-def band_columns(hashes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Band by band: values in order, and the reference of each: how a clustered table is built fast."""
-    values = hashes.view(">u2").astype(np.int64)
-    for band in range(BANDS):
-        order = np.argsort(values[:, band], kind="stable")
-        yield band, values[order, band], order
-
-
 def sqlite_bands(hashes: NDArray[np.uint8], folder: Path) -> tuple[Search, float]:
-    """The registry's own table and query in an SQLite file; returns the search and megabytes on disk."""
+    """The registry's own table and query in an SQLite file; returns the search and megabytes on disk.
+
+    Filled band by band in the order of the values, by the database itself from a table with one row for
+    each hash: how a clustered table of this size is built.
+    """
     engine = create_engine(f"sqlite:///{folder / 'bands.db'}")
     prepare(engine)
     upgrade(engine)
-    rows = [item.tobytes() for item in hashes]
     raw = engine.raw_connection()
-    raw.cursor().execute("begin")  # the log's connections commit each statement unless told otherwise
-    for band, values, order in band_columns(hashes):
-        raw.cursor().executemany(
-            "insert into work_bands (band, value, reference_id, position, bits) values (?, ?, ?, 0, ?)",
-            (
-                (band, value, ref, rows[ref])
-                for value, ref in zip(values.tolist(), order.tolist(), strict=True)
-            ),
+    cursor = raw.cursor()
+    for pragma in ("journal_mode=MEMORY", "secure_delete=OFF", "temp_store=MEMORY"):
+        cursor.execute(f"pragma {pragma}")
+    cursor.execute("begin")  # the log's connections commit each statement unless told otherwise
+    columns = ", ".join(f"v{band} integer" for band in range(BANDS))
+    cursor.execute(f"create temp table staged (id integer primary key, bits blob, {columns})")
+    values = hashes.view(">u2").astype(np.int64)
+    marks = ",".join("?" * (BANDS + 2))
+    for start in range(0, len(hashes), 50_000):
+        block = range(start, min(start + 50_000, len(hashes)))
+        cursor.executemany(
+            f"insert into staged values ({marks})",
+            [(item, hashes[item].tobytes(), *values[item].tolist()) for item in block],
         )
-    raw.commit()
+    for band in range(BANDS):
+        cursor.execute(
+            "insert into work_bands (band, value, reference_id, position, bits) "
+            f"select {band}, v{band}, id, 0, bits from staged order by v{band}, id"
+        )
+    cursor.execute("commit")
+    cursor.execute("drop table staged")
+    cursor.execute("pragma journal_mode=WAL")
     raw.close()
+    engine.dispose()
     return _registry_search(engine), (folder / "bands.db").stat().st_size / 1e6
 
 
 def postgres_bands(hashes: NDArray[np.uint8], url: str) -> tuple[Search, float]:
-    """The same table and query on PostgreSQL, filled by COPY."""
+    """The same table and query on PostgreSQL; rows lie as they came, hash by hash, the index is built last."""
     engine = create_engine(url)
     upgrade(engine)
-    rows = [item.tobytes() for item in hashes]
     raw = engine.raw_connection()
     cursor: Any = raw.cursor()
-    with cursor.copy(
-        "copy work_bands (band, value, reference_id, position, bits) from stdin (format binary)"
-    ) as copy:
-        copy.set_types(["int2", "int4", "int8", "int4", "bytea"])
-        for band, values, order in band_columns(hashes):
-            for value, ref in zip(values.tolist(), order.tolist(), strict=True):
-                copy.write_row((band, value, ref, 0, rows[ref]))
+    cursor.execute("create temp table staged (id int8, bits bytea)")
+    with cursor.copy("copy staged from stdin (format binary)") as copy:
+        copy.set_types(["int8", "bytea"])
+        for number, item in enumerate(hashes):
+            copy.write_row((number, item.tobytes()))
+    cursor.execute("set maintenance_work_mem = '1GB'")
+    cursor.execute("alter table work_bands drop constraint work_bands_pkey")
+    cursor.execute(
+        "insert into work_bands (band, value, reference_id, position, bits) "
+        "select band, get_byte(bits, 2 * band) * 256 + get_byte(bits, 2 * band + 1), id, 0, bits "
+        f"from staged, generate_series(0, {BANDS - 1}) as band"
+    )
+    cursor.execute(
+        "alter table work_bands add primary key (band, value, reference_id, position) include (bits)"
+    )
     raw.commit()
     raw.close()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

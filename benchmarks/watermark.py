@@ -144,6 +144,11 @@ def _report(
             default=(None, ""),
         )
         rows.append(_row(f"accepted, {kind}", ours, best[0], best[1], unit="share", better="higher"))
+    for name in ("psnr dB", "ssim"):
+        pairs = zip(figures.get(f"{OURS} {name}", []), figures.get(f"x264 {name}", []), strict=True)
+        worst = min((ours - coded for ours, coded in pairs), default=0.0)
+        metric = f"worst clip, {name} above libx264 veryfast CRF 23"
+        rows.append(_row(metric, worst, unit=name.rsplit(" ", 1)[-1], better="higher"))
     cost = medians.get(f"{OURS} embed ms/frame", 0.0)
     codec = medians.get("x264 veryfast ms/frame")
     rows.append(_row("embed", cost, codec, "libx264 veryfast, encoding only", unit="CPU ms/frame"))

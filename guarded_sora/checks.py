@@ -79,7 +79,7 @@ def _shadow_findings(passage: Passage, text: str) -> tuple[Finding, ...]:
     aside = StageRunner()  # its records are the trial's own and not part of the request's
     findings: list[Finding] = []
     for check in passage.services.shadow.checks:
-        if unavailable_reason(check):
+        if unavailable_reason(check, text):
             continue
         outcome = aside.run_check(
             check.name,
@@ -92,7 +92,7 @@ def _shadow_findings(passage: Passage, text: str) -> tuple[Finding, ...]:
 
 
 def _run_prompt_check(passage: Passage, check: PromptCheck, text: str) -> tuple[Sequence[Finding], CheckRun]:
-    if reason := unavailable_reason(check):
+    if reason := unavailable_reason(check, text):
         return (), passage.runner.unavailable(check.name, version=check.version, reason=reason)
     outcome = passage.runner.run_check(
         check.name,

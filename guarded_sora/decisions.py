@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guarded_sora.audit.case import APPEALED, CLOSED, DECIDED, Case
+from guarded_sora.audit.entry import Entry
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.copies import Copy, Wanted
 from guarded_sora.errors import StoreError, UsageError
@@ -22,6 +23,7 @@ from guarded_sora.recovery import default_place, held_film, pictures_of
 from guarded_sora.services import Services
 from guarded_sora.store import ClipState
 
+TAKING_DOWN = "notice.taking_down"
 TAKEN_DOWN = "notice.taken_down"
 LET_BACK = "notice.let_back"
 
@@ -90,16 +92,17 @@ def _take_down(services: Services, case: Case, actor: str, progress: Progress | 
     copies = known_copies(services, case)
     if copies is None and (wanted.clip_id or wanted.file_sha256):
         copies = look_for_copies(services, case, wanted, progress=progress).copies
-    clips: list[dict[str, str]] = []
-    for item in _films_of(wanted, copies or ()):
-        if item.clip_id is not None and item.place == "store":
-            clips += _withdraw(services, item.clip_id)
-            services.stay_downs.put(
-                case.case_id, clip_id=item.clip_id, file_sha256=item.file_sha256, hashes=item.hashes
-            )
-        else:
-            services.stay_downs.put(case.case_id, file_sha256=item.file_sha256, hashes=item.hashes)
-    moved, elsewhere = _clear(services, case, [ClipId.parse(item["clip_id"]) for item in clips], copies or ())
+    films = _films_of(wanted, copies or ())
+    clips = _clips_of(services, films)
+    # What was is told first: should this be cut off, an appeal still knows what to bring back.
+    write_event(services, TAKING_DOWN, case, {"clips": clips}, actor=actor)
+    for item in films:
+        ours = item.clip_id if item.place == "store" else None
+        services.stay_downs.put(case.case_id, clip_id=ours, file_sha256=item.file_sha256, hashes=item.hashes)
+    gone = [ClipId.parse(item["clip_id"]) for item in clips]
+    for clip_id in gone:
+        services.store.settle(clip_id, state=ClipState.WITHDRAWN)
+    moved, elsewhere = _clear(services, case, gone, copies or ())
     known = services.stay_downs.of_case(case.case_id)
     body = {
         "clips": clips,
@@ -111,7 +114,7 @@ def _take_down(services: Services, case: Case, actor: str, progress: Progress | 
     write_event(services, TAKEN_DOWN, case, body, actor=actor)
     return Settled(
         case=case,
-        clips=tuple(ClipId.parse(item["clip_id"]) for item in clips),
+        clips=tuple(gone),
         moved=tuple(moved),
         elsewhere=tuple(elsewhere),
     )
@@ -135,12 +138,37 @@ def _films_of(wanted: Wanted, copies: Sequence[Copy]) -> list[Copy]:
     return [*own, *others]
 
 
-def _withdraw(services: Services, clip_id: ClipId) -> list[dict[str, str]]:
+def _clips_of(services: Services, films: Sequence[Copy]) -> list[dict[str, str]]:
+    """The clips of ours among ``films`` that are out or wait, or were before a notice took them down."""
+    found: dict[str, str] = {}
+    for item in films:
+        if item.clip_id is not None and item.place == "store":
+            was = _before(services, item.clip_id)
+            if was is not None:
+                found[str(item.clip_id)] = was
+    return [{"clip_id": clip_id, "was": was} for clip_id, was in found.items()]
+
+
+def _before(services: Services, clip_id: ClipId) -> str | None:
+    """The state of a clip before any notice; None where it was withdrawn for another reason."""
     record = services.store.by_id(clip_id)
-    if record is None or record.state not in (ClipState.RELEASED, ClipState.HELD):
-        return []
-    services.store.settle(clip_id, state=ClipState.WITHDRAWN)
-    return [{"clip_id": str(clip_id), "was": record.state.value}]
+    if record is None:
+        return None
+    if record.state in (ClipState.RELEASED, ClipState.HELD):
+        return record.state.value
+    kept = services.stay_downs.of_clip(clip_id)
+    for entry in _taken(services, kept.case_id) if kept is not None else ():
+        for item in entry.body["clips"]:
+            if item["clip_id"] == str(clip_id):
+                return str(item["was"])
+    return None
+
+
+def _taken(services: Services, case_id: str) -> list[Entry]:
+    try:
+        return services.log.search(kind=TAKING_DOWN, subject=case_id, limit=1000)
+    except AuditError as error:
+        raise StoreError(f"The log could not be read: {error}") from error
 
 
 def _clear(
@@ -168,7 +196,8 @@ def _clear(
                     os.replace(name, target)
         except OSError as error:
             raise StoreError(
-                f"{path} could not be taken down ({error.strerror}); unlock it and decide again."
+                f"{path} could not be taken down ({error.strerror}); unlock it, then run "
+                f"'guarded-sora cases carry-out {case.case_id}'."
             ) from error
         for picture in pictures_of(services, path):
             picture.unlink(missing_ok=True)
@@ -178,10 +207,7 @@ def _clear(
 
 def _let_back(services: Services, case: Case, actor: str) -> Settled:
     """An appeal found the film right: what this case took down comes back, unless another keeps it down."""
-    try:
-        entries = services.log.search(kind=TAKEN_DOWN, subject=case.case_id, limit=1000)
-    except AuditError as error:
-        raise StoreError(f"The log could not be read: {error}") from error
+    entries = _taken(services, case.case_id)
     if not entries:
         return Settled(case=case)
     lifted = services.stay_downs.lift(case.case_id)
@@ -200,7 +226,8 @@ def _let_back(services: Services, case: Case, actor: str) -> Settled:
                 os.replace(path, folder / path.name)
             except OSError as error:
                 raise StoreError(
-                    f"{path} could not be put back ({error.strerror}); unlock its folder and decide again."
+                    f"{path} could not be put back ({error.strerror}); unlock its folder, then run "
+                    f"'guarded-sora cases carry-out {case.case_id}'."
                 ) from error
             moved.append(folder / path.name)
     body = {"clips": [str(clip_id) for clip_id in back], "lifted": lifted, "moved": len(moved)}

@@ -70,7 +70,15 @@ class Passage:
 
     # -- the log
 
-    def write(self, kind: str, body: Mapping[str, Any], *, payload: bytes | None = None, id: str = "") -> int:
+    def write(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        *,
+        payload: bytes | None = None,
+        searchable: bool = False,
+        id: str = "",
+    ) -> int:
         """Append one event about this request and return its sequence number.
 
         Raises:
@@ -83,6 +91,7 @@ class Passage:
             body={"tenant": self.tenant, **body},
             id=id or uuid7(),
             payload=payload,
+            searchable=searchable,
             owner=self.actor,
         )
         try:
@@ -98,6 +107,7 @@ class Passage:
             f"{what}.intent",
             {**body, "prompt_commitment": self.services.keys.commit(prompt)},
             payload=prompt.encode("utf-8", "replace"),
+            searchable=self.services.settings.index_prompts,
             id=self.intent_id,
             deadline=self.services.settings.deadlines.record,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,8 @@ class MarkedPlanes:
             assert isinstance(batch, PlaneBatch)
             marked.append(_added(batch.luma[index], np.rot90(levels, form.turns), form.bits))
             if index == len(batch) - 1:
-                yield PlaneBatch(luma=np.stack(marked), chroma=batch.chroma, times=batch.times)
+                luma: Any = np.stack(marked)
+                yield PlaneBatch(luma=luma, chroma=batch.chroma, times=batch.times)
                 marked = []
 
     def _upright(self, form: PlaneFormat) -> Iterator[LumaBatch]:

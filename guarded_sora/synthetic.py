@@ -46,9 +46,7 @@ def look_for_traces(
     try:
         detector = services.synthetic()
     except DetectorError as error:
-        return Evidence(
-            kind="detector", state="unavailable", detail={"reason": str(error)}
-        ), DetectorSign.NOT_RUN
+        return _failed(str(error))
     info = stream.info
     facts = Facts(
         width=info.width,

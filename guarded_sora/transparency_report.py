@@ -47,8 +47,12 @@ def transparency_report(services: Services, period: About) -> dict[str, Any]:
         "own_initiative": _cases(services, period, notices=False),
         "appeals": _appeals(services, period),
         "measures": {
-            "films_taken_down": sum(
-                len(entry.body["clips"]) for entry in _of(services, period, "notice.taken_down")
+            "films_taken_down": len(
+                {
+                    clip["clip_id"]
+                    for entry in _of(services, period, "notice.taken_down")
+                    for clip in entry.body["clips"]
+                }
             ),
             "refused_again": _count(services, period, "stay_down.refused"),
             "strikes_given": _count(services, period, "strike.given"),

@@ -106,7 +106,7 @@ def _run(
         engine = PolicyEngine(pack, [*pack.enabled_overlays, prompt.overlay])
     findings = [*prompt.findings]
     for check in checks:
-        if not unavailable_reason(check):
+        if not unavailable_reason(check, prompt.text):
             findings.extend(check.check(prompt.text, prompt.context))
     decision = engine.decide(findings, prompt.context, prompt.checks)
     fired = any(rule.id == prompt.rule for rule in decision.rules)

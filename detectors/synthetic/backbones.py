@@ -46,8 +46,8 @@ class Backbone:
             self._bias = float(numbers.get("bias", 0.0))
             self._mean = np.array(numbers.get("mean", ()), np.float64)
             self._whitening = np.array(numbers.get("whitening", ()), np.float64)
-            sound = self._head in HEADS and np.isfinite(self._whitening).all()
-            sound = bool(sound and np.isfinite(self._weights).all() and np.isfinite(self._mean).all())
+            arrays = (self._weights, self._mean, self._whitening)
+            sound = self._head in HEADS and all(bool(np.isfinite(each).all()) for each in arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsInvalid(f"{what} is no head of ours; see docs/model-card-detector.md.") from error
         if not sound:
@@ -118,7 +118,8 @@ def open_backbone(folder: Path) -> Backbone:
             "A backbone needs torch and transformers; pip install 'guarded-sora[generate]' brings them."
         ) from error
     try:
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        load: Any = AutoImageProcessor.from_pretrained
+        processor = load(folder, local_files_only=True, use_fast=False)
         network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     except (OSError, ValueError, KeyError) as error:
         raise WeightsInvalid(f"{folder} holds no backbone that can be loaded; download it whole.") from error

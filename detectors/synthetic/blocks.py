@@ -20,8 +20,8 @@ LEAST_FPS = 7.5
 """Below it nothing is said: a low rate alone tells collections of generated films from others."""
 MOST_WINDOWS = 40
 _DARK, _STILL = 24.0, 0.25
-_FINE, _SOFT = 0.35, 0.62
-QUALITIES = ("fine", "soft", "coarse")
+_FINE = 0.5
+QUALITIES = ("fine", "coarse")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +143,8 @@ def content_box(frame: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 def quality_class(share_flat: float) -> str:
-    """``fine``, ``soft`` or ``coarse``, by the share of pixels without fine detail (``noise_flat``)."""
-    if share_flat < _FINE:
-        return "fine"
-    return "soft" if share_flat < _SOFT else "coarse"
+    """``fine`` or ``coarse``, by the share of pixels without fine detail (``noise_flat``)."""
+    return "fine" if share_flat < _FINE else "coarse"
 
 
 def gate(*, width: int, height: int, fps: float, seconds: float) -> str:

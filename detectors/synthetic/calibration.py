@@ -14,6 +14,8 @@ from typing import Any
 
 from guarded_sora.detectors.errors import WeightsInvalid
 
+LEAST_AUC = 0.7
+"""What a head must reach on generators it was never trained on; below it, it counts for nothing."""
 PUBLIC_ALPHA = 0.01
 """Real films that may at most be called synthetic in public."""
 PUBLIC_LEAST = 299
@@ -40,19 +42,26 @@ class Calibration:
 
     ``slope`` and ``offset`` turn a score into a natural-log likelihood ratio, fitted on films of
     sources that the model had not seen, and ``least`` and ``most`` hold it within what their number
-    supports. ``reals`` are the scores of real films, by quality class and then by source.
+    supports. ``held_out_auc`` was measured on generators or decoders that took no part in training, 0
+    where nobody measured it. ``reals`` are the scores of real films, by quality class and then by source.
     """
 
     set_sha256: str
     made: date
     sources: tuple[str, ...]
     per_generator_auc: Mapping[str, float]
+    held_out_auc: float
     slope: float
     offset: float
     least: float
     most: float
     reals: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     public: PublicTest = field(default_factory=PublicTest)
+
+    @property
+    def supported(self) -> bool:
+        """Whether the head may say anything at all."""
+        return self.held_out_auc >= LEAST_AUC
 
     def llr(self, score: float) -> float:
         """Natural-log likelihood ratio, synthetic over real, within [least, most]."""
@@ -107,6 +116,7 @@ def _card(document: Any) -> Calibration:
         made=date.fromisoformat(document["made"]),
         sources=tuple(map(str, document["sources"])),
         per_generator_auc={str(name): float(auc) for name, auc in document["per_generator_auc"].items()},
+        held_out_auc=float(document["held_out_auc"]),
         slope=float(document["slope"]),
         offset=float(document["offset"]),
         least=float(document["least"]),
@@ -128,7 +138,7 @@ def _card(document: Any) -> Calibration:
         and all(map(math.isfinite, numbers))
         and card.slope > 0
         and card.least <= 0 <= card.most
-        and all(0 <= auc <= 1 for auc in card.per_generator_auc.values())
+        and all(0 <= auc <= 1 for auc in (card.held_out_auc, *card.per_generator_auc.values()))
         and all(source for sources in card.reals.values() for source in sources)
         and card.public.above >= 0
         and not math.isnan(card.public.threshold)
@@ -142,4 +152,4 @@ def _flat(reals: Mapping[str, Sequence[Sequence[float]]]) -> list[float]:
     return [score for sources in reals.values() for source in sources for score in source]
 
 
-__all__ = ["PUBLIC_ALPHA", "PUBLIC_LEAST", "Calibration", "PublicTest", "posterior", "read_card"]
+__all__ = ["LEAST_AUC", "PUBLIC_ALPHA", "PUBLIC_LEAST", "Calibration", "PublicTest", "posterior", "read_card"]

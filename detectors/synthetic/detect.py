@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.synthetic.blocks import (
@@ -21,7 +22,7 @@ from guarded_sora.detectors.synthetic.blocks import (
     gate,
     quality_class,
 )
-from guarded_sora.detectors.synthetic.calibration import PUBLIC_ALPHA, Calibration
+from guarded_sora.detectors.synthetic.calibration import LEAST_AUC, PUBLIC_ALPHA, Calibration
 from guarded_sora.detectors.synthetic.features import FRAMES, NAMES, measure
 from guarded_sora.detectors.synthetic.model import TriageModel, packaged_model
 from guarded_sora.detectors.synthetic.report import Head, HeadState, Moment, Reading, SyntheticReport
@@ -31,6 +32,8 @@ ALPHA = 0.05
 NAME = "frames.synthetic"
 _FLAT = NAMES.index("noise_flat")
 _STILL_SHARE = 0.8
+_MOST_OUTSIDE = 0.12
+"""Share of measurements beyond all of training above which a film is too strange to judge: drawings, say."""
 _UNSUPPORTED: dict[Head, str] = {
     Head.FACE_MANIPULATED: "face swaps are not detected: no head that beats chance is installed",
     Head.LIP_OR_AUDIO_EDITED: "edited lips and voices are not detected: no head is installed",
@@ -124,6 +127,8 @@ class SyntheticDetector:
             return self._silent("it has too few frames or too small a picture inside its bars", others)
         if still >= _STILL_SHARE * len(moments):
             return self._silent("nothing moves in it", others)
+        if np.mean([self.model.outside(each) for each in measured]) > _MOST_OUTSIDE:
+            return self._silent("it is unlike any film that the detector was measured on", others)
         readings = [self._reading(moments, np.array(measured)), *others]
         if keep is not None and keep.frames:
             readings += [self._plugged(plugin, keep.batch()) for plugin in self.plugins]
@@ -138,7 +143,7 @@ class SyntheticDetector:
             weights_sha256=self.model.sha256,
         )
 
-    def _reading(self, moments: Sequence[Moment], measured: np.ndarray) -> Reading:  # type: ignore[type-arg]
+    def _reading(self, moments: Sequence[Moment], measured: NDArray[np.float32]) -> Reading:
         score = float(np.mean([moment.score for moment in moments]))
         quality = quality_class(float(measured[:, _FLAT].mean()))
         return judge_score(
@@ -195,6 +200,17 @@ def judge_score(
 ) -> Reading:
     """What a calibrated score amounts to: conformal abstention, and what may be said in public."""
     p_value = card.p_value(score, quality)
+    if not card.supported:
+        return Reading(
+            head=head,
+            state=HeadState.UNSUPPORTED,
+            detector=name,
+            reason=f"its AUC of {card.held_out_auc:.2f} on generators it never saw is below {LEAST_AUC:g}, "
+            "so its score counts for nothing",
+            score=score,
+            p_value=p_value,
+            quality=quality,
+        )
     reason = ""
     if card.public.holds and score >= card.public.threshold and p_value <= max(alpha, PUBLIC_ALPHA):
         state = HeadState.LIKELY
@@ -224,7 +240,7 @@ class _Middle:
     def __init__(self, seconds: float, *, most: int = 16) -> None:
         self._from = max(0.0, seconds / 2 - most / SAMPLE_FPS / 2)
         self._most = most
-        self.frames: list[tuple[float, np.ndarray]] = []  # type: ignore[type-arg]
+        self.frames: list[tuple[float, NDArray[np.uint8]]] = []
         self._fps = SAMPLE_FPS
 
     def through(self, batches: Iterable[FrameBatch]) -> Iterable[FrameBatch]:

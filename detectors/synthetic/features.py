@@ -48,6 +48,20 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "slope_4",
         "slope_5",
     ),
+    "prediction": (
+        "near_1",
+        "near_2",
+        "near_4",
+        "near_5",
+        "near_8",
+        "unpredicted",
+        "across_2",
+        "across_3",
+        "across_4",
+        "down_2",
+        "down_3",
+        "down_4",
+    ),
     "dct": ("dct_1", "dct_2", "dct_3", "dct_4", "dct_6", "dct_8", "dct_10", "dct_12", "blockiness"),
     "noise": (
         "noise",
@@ -82,7 +96,7 @@ def measure(block: Block) -> NDArray[np.float32]:
     """
     if block.shape != (FRAMES, SIDE, SIDE):
         raise ValueError(f"a block is ({FRAMES}, {SIDE}, {SIDE}), not {block.shape}")
-    values = (*_motion(block), *_upsampling(block), *_dct(block), *_noise(block))
+    values = (*_motion(block), *_upsampling(block), *_prediction(block), *_dct(block), *_noise(block))
     return np.nan_to_num(np.array(values, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -150,7 +164,8 @@ def _upsampling(block: Block) -> tuple[float, ...]:
 
 
 def _residual(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    return frame - cv2.medianBlur(frame, 3)  # type: ignore[no-any-return]
+    smooth: NDArray[np.float32] = np.asarray(cv2.medianBlur(frame, 3))
+    return frame - smooth
 
 
 @cache
@@ -177,17 +192,58 @@ def _grid(level: NDArray[np.float64], period: int) -> float:
     return float(np.mean(peaks))
 
 
+def _prediction(block: Block) -> tuple[float, ...]:
+    """How a pixel follows from its neighbours where there is texture, and how differences of rising
+    order shrink: shapes of the fine detail, whatever its strength and whatever it shows."""
+    return (*np.mean([_neighbours(block[t]) for t in _KEY_FRAMES], axis=0), *_orders(block[FRAMES // 2]))
+
+
+@cache
+def _rings_near() -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Offsets of the 24 neighbours by their squared distance: 1, 2, 4, 5, 8."""
+    places = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
+    return tuple(tuple(p for p in places if p[0] ** 2 + p[1] ** 2 == d) for d in (1, 2, 4, 5, 8))
+
+
+def _neighbours(frame: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Least-squares weight of each ring of neighbours, and the error over the strength of edges, (6,)."""
+    centre = frame[2:-2, 2:-2]
+    edges = np.abs(frame[2:-2, 3:-1] - frame[2:-2, 1:-3]) + np.abs(frame[3:-1, 2:-2] - frame[1:-3, 2:-2])
+    textured = edges >= np.median(edges)
+    level = centre.mean()
+    rings = [
+        np.sum([frame[2 + y : SIDE - 2 + y, 2 + x : SIDE - 2 + x] for y, x in ring], axis=0)[textured]
+        - len(ring) * level
+        for ring in _rings_near()
+    ]
+    x, y = np.column_stack(rings).astype(np.float64), (centre[textured] - level).astype(np.float64)
+    gram = x.T @ x
+    gram += np.eye(5) * (1e-3 * np.trace(gram) / 5 + 1e-6)
+    weights = np.linalg.solve(gram, x.T @ y)
+    error = np.log(float((y - x @ weights).std()) + 0.1) - np.log(float(edges[textured].mean()) + 0.5)
+    return np.append(weights * [len(ring) for ring in _rings_near()], error)
+
+
+def _orders(frame: NDArray[np.float32]) -> tuple[float, ...]:
+    """Logarithm of the mean n-th difference over the one before, across and down."""
+    ratios = []
+    for axis in (1, 0):
+        sizes = [float(np.abs(np.diff(frame, n, axis=axis)).mean()) + 0.2 for n in (1, 2, 3, 4)]
+        ratios += [float(np.log(later / earlier)) for earlier, later in pairwise(sizes)]
+    return tuple(ratios)
+
+
 @cache
 def _cosines() -> NDArray[np.float32]:
     k, n = np.mgrid[0:8, 0:8]
     basis = np.cos(np.pi * (2 * n + 1) * k / 16) * np.sqrt(np.where(k == 0, 1, 2) / 8)
-    return basis.astype(np.float32)
+    rounded: NDArray[np.float32] = basis.astype(np.float32)
+    return rounded
 
 
 @cache
 def _diagonals() -> NDArray[np.int_]:
-    u, v = np.mgrid[0:8, 0:8]
-    return u + v
+    return np.add.outer(np.arange(8), np.arange(8))
 
 
 def _dct(block: Block) -> tuple[float, ...]:

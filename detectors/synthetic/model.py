@@ -21,7 +21,7 @@ from guarded_sora.detectors.errors import WeightsInvalid
 from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
 from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES
 
-WEIGHTS_SHA256 = "0" * 64
+WEIGHTS_SHA256 = "51d73b0d848e3a768f431483c6363b519aeeaa31852f1c5ae4f672fd26ca78a4"
 _FORM = "guarded-sora/synthetic-triage/1"
 
 
@@ -52,6 +52,12 @@ class TriageModel:
     def score(self, features: NDArray[np.float32]) -> float:
         """Log-odds of one block at even odds; a score, calibrated only by the card."""
         return float(self.terms(features).sum() + self.bias)
+
+    def outside(self, features: NDArray[np.float32]) -> float:
+        """The share of features beyond anything seen in training, by more than a twentieth of its range."""
+        low, high = self.knots[:, 0], self.knots[:, -1]
+        margin = 0.05 * (high - low)
+        return float(((features < low - margin) | (features > high + margin)).mean())
 
     def families(self, features: NDArray[np.float32]) -> dict[str, float]:
         """What each family of features adds."""

@@ -230,6 +230,23 @@ def decide(
     return OK
 
 
+@command.command("carry-out")
+@click.argument("case_id")
+@output_options
+@state_options
+def carry_out_command(
+    case_id: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
+) -> int:
+    """Do again what a decision in force asks for, where a fault or a crash cut it off."""
+    from guarded_sora.decisions import carry_out
+
+    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+        done = carry_out(sora.services, sora.services.cases.show(case_id), progress=shown)
+    said = f"case {case_id}: {len(done.clips)} clips, {len(done.moved)} files moved"
+    show_case(done.case, as_json=as_json, said=said)
+    return OK
+
+
 @command.command("second")
 @click.argument("case_id")
 @reviewer_option

@@ -98,6 +98,8 @@ def _change(
                 [Event(kind=kind, actor="operator", subject="mark-keys", id=uuid7(), body=details)]
             )
         _show(changed, as_json)
+    if changed is not services.mark_keys and not as_json:
+        click.echo("The folder 'keys' changed: back it up again.")
     return OK
 
 
@@ -119,4 +121,3 @@ def _show(keys: MarkKeys, as_json: bool) -> None:
     for item in keys.revocations:
         whose = item.tenant or "all tenants"
         click.echo(f"revoked       epoch {item.epoch}, {whose}, since {item.since:%Y-%m-%d %H:%M} UTC")
-    click.echo("The folder 'keys' changed: back it up again.")

@@ -156,6 +156,9 @@ def show_verdict(verdict: Verdict) -> None:
 
 def _detail(kind: str, detail: Mapping[str, Any]) -> str:
     match kind:
+        case "watermark" if detail.get("public") and detail.get("message"):
+            agree = f"{detail['matched']} of {detail['bits']} bits"
+            return f": public mark {detail['message']}, {agree}; no proof"
         case "watermark" if detail.get("payload"):
             bound = f"p = 10^{detail['log10_p']:.1f} over {detail['hypotheses']} hypotheses"
             return f": id {detail['payload']}, {bound}"

@@ -15,6 +15,8 @@ from fastapi.responses import Response
 from guarded_sora.console.language import language_of, languages
 from guarded_sora.console.render import is_fragment, page
 from guarded_sora.console.session import same_origin
+from guarded_sora.errors import UsageError
+from guarded_sora.provenance.conformance.check import LAWS
 from guarded_sora.server.problems import Problem
 from guarded_sora.server.state import Here
 from guarded_sora.server.verify import examine
@@ -22,6 +24,10 @@ from guarded_sora.verification import Evidence, Verdict
 
 router = APIRouter()
 _CHECKS_AN_HOUR = 60
+_RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+_ORDER = (
+    "credentials", "metadata", "watermark", "fingerprint", "registry", "audit", "detector", "media",
+)  # fmt: skip
 
 TONES = {
     "ours_intact": "good",
@@ -46,6 +52,16 @@ class Line:
     facts: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clause:
+    """One clause of a law and what was found for it."""
+
+    id: str
+    title: str
+    state: str
+    evidence: str
+
+
 @router.get("/check")
 def check_page(request: Request, server: Here) -> Response:
     """The form."""
@@ -58,7 +74,10 @@ async def check(request: Request, server: Here) -> Response:
     same_origin(request)
     try:
         server.brake("check", request, an_hour=_CHECKS_AN_HOUR)
-        verdict = await examine(request, server, "full")
+        verdict = await examine(request, server, "full", None)
+    except UsageError:  # a law that is not one of ours: nobody's form sends that
+        words = languages()[language_of(request)]
+        return _page(request, server.options.upload_mib, problem=words["problem.400"], status=400)
     except Problem as problem:
         if problem.status not in (400, 413, 415, 429, 503):
             raise
@@ -82,12 +101,16 @@ def _page(
         "problem": problem,
         "tone": TONES[verdict.verdict.value] if verdict else "plain",
         "lines": [],
+        "asked": [],
+        "laws": list(LAWS),
         "clauses": [],
     }
     if verdict is not None:
-        found = (_line(item, words) for item in verdict.evidence)
+        ordered = sorted(verdict.evidence, key=lambda item: (*_ORDER, item.kind).index(item.kind))
+        found = (_line(item, words) for item in ordered)
         values["lines"] = [line for line in found if line is not None]
         values["clauses"] = _clauses(verdict)
+        values["asked"] = list(verdict.rules)
     fragment = is_fragment(request)
     # htmx swaps nothing on an error status, and a problem must be seen.
     return page(
@@ -119,14 +142,33 @@ def _facts(item: Evidence) -> list[tuple[str, object]]:
         "media": ("width", "height", "seconds"),
     }.get(item.kind, ())
     found = [(name, item.detail[name]) for name in shown if item.detail.get(name) not in (None, "", [])]
-    return [(name, f"10^{value:.0f}" if name == "log10_p" else value) for name, value in found]
+    return [(name, _spoken(name, value)) for name, value in found]
 
 
-def _clauses(verdict: Verdict) -> list[tuple[str, str, str]]:
-    """``(law, clause, state)`` for the table on demand."""
+def _spoken(name: str, value: object) -> object:
+    """A fact as people read it."""
+    if name == "log10_p" and isinstance(value, int | float):
+        return f"10{f'{value:.0f}'.translate(_RAISED)}"
+    if name == "source_type":
+        # The vocabulary's address is for machines; its last word is the type.
+        return str(value).rstrip("/").rpartition("/")[2]
+    return value
+
+
+def _clauses(verdict: Verdict) -> list[tuple[str, list[Clause]]]:
+    """The table asked for: each law with what was found for its clauses."""
     return [
-        (law, clause, str(result.get("state", "")) if isinstance(result, dict) else str(result))
+        (
+            law,
+            [
+                Clause(
+                    id=name,
+                    title=str(result["title"]),
+                    state=str(result["state"]),
+                    evidence=str(result["evidence"]),
+                )
+                for name, result in clauses.items()
+            ],
+        )
         for law, clauses in verdict.rules.items()
-        if isinstance(clauses, dict)
-        for clause, result in clauses.items()
     ]

@@ -7,6 +7,7 @@ Everything is escaped by the template engine. Names, prompts and statements of u
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,33 @@ def ago(milliseconds: int, now: int) -> str:
     return f"{seconds} s"
 
 
+def left(until: int | None, now: int) -> str:
+    """How much time is left, in one unit."""
+    return ago(now, until) if until is not None else ""
+
+
+def lanes(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Findings that name a place in the film's time, as ``category``, ``start``, ``end``, ``state``.
+
+    A box stands for the moment of its frame.
+    """
+    placed = []
+    for finding in findings:
+        where = finding.get("where") or {}
+        start = where.get("start_ms", where.get("ms"))
+        if start is not None:
+            end = where.get("end_ms", start + 100)
+            placed.append(
+                {
+                    "category": str(finding["category"]),
+                    "start": start / 1000,
+                    "end": max(start, end) / 1000,
+                    "state": "found",
+                }
+            )
+    return placed
+
+
 def short(text: str, head: int = 8) -> str:
     """The two ends of a long identifier."""
     return text if len(text) <= head + 7 else f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[-4:]}"
@@ -136,4 +164,6 @@ def words(slug: object) -> str:
     return str(slug).replace("_", " ").replace(".", " \N{MIDDLE DOT} ")
 
 
-_environment.filters.update(plain=plain, clock=clock, ago=ago, short=short, percent=percent, words=words)
+_environment.filters.update(
+    plain=plain, clock=clock, ago=ago, left=left, lanes=lanes, short=short, percent=percent, words=words
+)

@@ -29,7 +29,7 @@ PAGE = 50
 BARS = 48
 MOST = 2000
 """Most matches of a search by words that are counted."""
-SCANNED = 20_000
+SCANNED = 10_000
 """So many of the newest entries are read for a word that stands in no index."""
 SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400, "all": 0}
 _PSEUDONYMS = ("actor-", "reviewer-", "notice-", "system", "verifier")

@@ -42,6 +42,7 @@ _SAID: Mapping[str, str] = {
     "case.reasons": "A statement of reasons was written.",
     "case.handed_off": "The case was handed to an authority, sealed.",
     "notice.copies": "Copies were looked for: {total} found, {examined} films examined.",
+    "notice.taking_down": "The film and its copies were about to be taken down.",
     "notice.taken_down": "The film was taken down, and {stay_down} films are refused from then on.",
     "notice.let_back": "What had been taken down was let back.",
     "notice.answered": "The complainant was answered.",

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
 from guarded_sora.errors import MediaError, UsageError
+from guarded_sora.media.colour import ToRgb
 
 Codec = Literal["h264", "vp9", "mpeg4", "mjpeg", "gif"]
 CODECS: tuple[Codec, ...] = ("h264", "vp9", "mpeg4", "mjpeg", "gif")
@@ -58,7 +60,7 @@ def _film(frames: NDArray[np.uint8], fps: float, codec: Codec, quality: int) -> 
         "mpeg4": ("mpeg4", {}),
         "mjpeg": ("mjpeg", {}),
     }[codec]
-    buffer = io.BytesIO()
+    buffer, scaler = io.BytesIO(), VideoReformatter()
     with av.open(buffer, "w", format="matroska") as out:
         stream: Any = out.add_stream(name, rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width = frames.shape[1:3]
@@ -68,15 +70,28 @@ def _film(frames: NDArray[np.uint8], fps: float, codec: Codec, quality: int) -> 
         if codec in ("mpeg4", "mjpeg"):
             context.qmin = context.qmax = quality
         for frame in frames:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            out.mux(stream.encode(_to_yuv(frame, scaler, stream.pix_fmt)))
         out.mux(stream.encode(None))
     size = buffer.tell()
     buffer.seek(0)
-    with av.open(buffer) as source:
-        context = source.streams.video[0].codec_context
-        context.thread_count = 1
-        seen = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    to_rgb = ToRgb(frames.shape[2], frames.shape[1])
+    with av.open(buffer, "r") as source:
+        source.streams.video[0].codec_context.thread_count = 1
+        seen = [to_rgb(frame).copy() for frame in source.decode(video=0)]
     return Recompressed(frames=np.stack(seen[: len(frames)]), bytes=size)
+
+
+def _to_yuv(frame: NDArray[np.uint8], scaler: VideoReformatter, form: str) -> Any:
+    """BT.601, which untagged films of this size are taken for; left to itself the scaler's guess varies."""
+    return scaler.reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+        format=form,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG if form.startswith("yuvj") else ColorRange.MPEG,
+        dst_colorspace=Colorspace.ITU601,
+        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
+        threads=1,
+    )
 
 
 def _gif(frames: NDArray[np.uint8], fps: float, colours: int) -> Recompressed:

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
+from guarded_sora.rules import known_laws
 from guarded_sora.server.access import Principal
 from guarded_sora.server.intake import read_body, store_upload, work_folder
 from guarded_sora.server.openapi import VERIFY_BODY
@@ -39,31 +40,41 @@ async def verify_upload(
     server: Here,
     principal: Annotated[Principal, needs("verify")],
     depth: Annotated[Literal["credentials", "provenance", "full"], Query()] = "full",
+    rules: Annotated[str, Query(max_length=64, description="Laws, such as eu,us-ca.")] = "",
 ) -> JSONResponse:
     """Say of an uploaded clip what can be said. Nothing of it is kept but its SHA-256 in the log."""
-    verdict = await examine(request, server, depth)
+    laws = known_laws(law.strip() for law in rules.split(",") if law.strip())
+    verdict = await examine(request, server, depth, laws)
     return JSONResponse(verdict.as_json())
 
 
-async def examine(request: Request, server: Server, depth: Depth) -> Verdict:
+async def examine(
+    request: Request, server: Server, depth: Depth, laws: tuple[str, ...] | None = ()
+) -> Verdict:
     """The verdict on the form's ``file``; its name in the verdict is the client's, made harmless.
+
+    With ``laws`` None the form's own ``law`` fields say whose clauses to check.
 
     Raises:
         Problem: 400 without a file, 413, 415, 503.
+        UsageError: a law that is not known.
     """
     limit = server.options.upload_mib * MIB
     async with work_folder(server.services) as folder, read_body(request) as fields:
         upload = fields.get("file")
         if not isinstance(upload, UploadFile):
             raise Problem(400, "Send the clip as the form field 'file'.", code="invalid_value", param="file")
+        if laws is None:
+            given = fields.get("law") or []
+            laws = known_laws(str(law) for law in (given if isinstance(given, list) else [given]))
         path = await store_upload(upload, folder / "clip.mp4", limit=limit, param="file")
-        verdict = await run_in_threadpool(_judge, server, path, depth)
+        verdict = await run_in_threadpool(_judge, server, path, depth, laws)
         return replace(verdict, file=Path(harmless(upload.filename or "clip")))
 
 
-def _judge(server: Server, path: Path, depth: Depth) -> Verdict:
+def _judge(server: Server, path: Path, depth: Depth, laws: tuple[str, ...]) -> Verdict:
     with server.checks.turn():
-        verdict = verify(server.examining, path, depth=depth)
+        verdict = verify(server.examining, path, depth=depth, laws=laws)
     server.metrics.verified(verdict.verdict.value)
     return verdict
 

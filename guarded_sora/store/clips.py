@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from guarded_sora.detectors.fingerprint import SecondHash, hamming
+from guarded_sora.detectors.fingerprint import SecondHash
 from guarded_sora.errors import StoreError
 from guarded_sora.provenance.clip_id import ClipId
-from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, near
+from guarded_sora.store.bands import SEARCH_RADIUS, BandSearch, band_rows
 from guarded_sora.store.tables import clip_sources, clips, fingerprint_bands, fingerprints, manifests
 
 _DRAWS = 16  # a collision among 2**40 ids is rare; sixteen in a row mean a broken random source
@@ -64,6 +64,7 @@ class ClipStore:
 
     def __init__(self, engine: Engine, *, issuer: str) -> None:
         self._engine = engine
+        self._bands = BandSearch(engine, fingerprint_bands)
         self.issuer = issuer
 
     def reserve(self, *, kind: str, intent_id: str) -> ClipId:
@@ -193,20 +194,10 @@ class ClipStore:
 
     def resembling(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[FingerprintHit, ...]:
         """Every stored second within ``within`` bits (at most 31) of ``bits``, nearest first."""
-        query = select(
-            fingerprint_bands.c.clip_id, fingerprint_bands.c.position, fingerprint_bands.c.bits
-        ).where(near(fingerprint_bands, bits, within=within))
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.distinct()).all()
-        hits = (
-            FingerprintHit(
-                clip_id=ClipId.parse(row.clip_id),
-                position=row.position,
-                distance=hamming(bits, bytes(row.bits)),
-            )
-            for row in rows
+        return tuple(
+            FingerprintHit(clip_id=ClipId.parse(row.clip_id), position=row.position, distance=distance)
+            for row, distance in self._bands.near(bits, within=within)
         )
-        return tuple(sorted((hit for hit in hits if hit.distance <= within), key=lambda hit: hit.distance))
 
     def _clips(self, condition: Any) -> tuple[ClipRecord, ...]:
         with self._engine.connect() as connection:

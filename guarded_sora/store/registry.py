@@ -16,13 +16,13 @@ import orjson
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from guarded_sora.detectors.fingerprint import SecondHash, hamming
+from guarded_sora.detectors.fingerprint import SecondHash
 from guarded_sora.detectors.gallery import ProtectedFaces, WorkHashes, WorkHit, WorkReference
 from guarded_sora.detectors.templates import TEMPLATE_BYTES, TEMPLATE_WORDS
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.policies.text.phonetic import name_form
 from guarded_sora.policies.text.protected import ProtectedName
-from guarded_sora.store.bands import SEARCH_RADIUS, band_rows, hash_rows, near
+from guarded_sora.store.bands import SEARCH_RADIUS, BandSearch, band_rows, hash_rows
 from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import (
     face_templates,
@@ -48,6 +48,7 @@ class Registry:
     def __init__(self, engine: Engine, keys: RegistryKeys) -> None:
         self._engine = engine
         self._keys = keys
+        self._bands = BandSearch(engine, work_bands)
 
     # -- change
 
@@ -285,18 +286,14 @@ class Registry:
 
     def resembling_works(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[WorkHit, ...]:
         """Every registered second within ``within`` bits (at most 31), nearest first."""
-        query = select(work_bands.c.reference_id, work_bands.c.position, work_bands.c.bits).where(
-            near(work_bands, bits, within=within)
+        try:
+            found = self._bands.near(bits, within=within)
+        except SQLAlchemyError as error:
+            raise refused(error) from error
+        return tuple(
+            WorkHit(reference=row.reference_id, position=row.position, distance=distance)
+            for row, distance in found
         )
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-        nearest = {(row.reference_id, row.position): hamming(bits, bytes(row.bits)) for row in set(rows)}
-        hits = (
-            WorkHit(reference=reference, position=position, distance=distance)
-            for (reference, position), distance in nearest.items()
-            if distance <= within
-        )
-        return tuple(sorted(hits, key=lambda hit: hit.distance))
 
     def work(self, reference: int) -> WorkReference | None:
         """A reference with all its hashes; None when it was removed."""

@@ -51,7 +51,9 @@ def film(
         front = _scene(photos[other + (other >= index)], rng, side)
     speed = np.exp(rng.normal(-0.3, 0.8)) * side / 128
     sub = int(rng.integers(2, 4)) if rng.random() < 0.3 else 1
-    parallax = _smooth(rng, side, 3) * side / 128 * rng.uniform(0, 2.5) if rng.random() < 0.5 else None
+    parallax = (
+        _smooth(rng, side, 3) * np.float32(side / 128 * rng.uniform(0, 2.5)) if rng.random() < 0.5 else None
+    )
     mask, travel = _passer(rng, side), rng.normal(0, 1.5, 2) * speed
     light = 1.0 + 0.04 * np.cumsum(rng.normal(0, 0.5, frames)) * (rng.random() < 0.5)
     pictures = []
@@ -75,7 +77,8 @@ def _paths(rng: np.random.Generator, frames: int) -> NDArray[np.float64]:
     bend = rng.normal(0, 0.08, 4) * np.array([1, 1, 0.006, 0.004])
     shake = np.cumsum(rng.normal(0, 1, (frames, 4)), 0) * np.array([0.3, 0.3, 0.001, 0.0015])
     path: NDArray[np.float64] = drift * time + bend * time**2 / 2 + shake * (rng.random() < 0.5)
-    return path - path[len(path) // 2]
+    centred: NDArray[np.float64] = path - path[len(path) // 2]
+    return centred
 
 
 def _scene(photo: Photo, rng: np.random.Generator, side: int) -> NDArray[np.float32]:
@@ -140,4 +143,5 @@ def _sensor(pictures: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
             picture += drawn * noise * np.sqrt(0.3 + picture / 180)
         if sharpen > 0.1:
             picture += sharpen * (picture - cv2.GaussianBlur(picture, (0, 0), 1.2))
-    return np.clip(pictures + 0.5, 0, 255).astype(np.uint8)
+    seen: NDArray[np.uint8] = np.clip(pictures + 0.5, 0, 255).astype(np.uint8)
+    return seen

@@ -1,8 +1,8 @@
 """Decoders in closed form: traces of a generator's last stage without a network and without steps.
 
 A real film sent through one keeps its content and takes on a lattice, an overlap, a smoothness. Every
-generator of today ends in a decoder, an up-sampler or both; the networks of
-:mod:`guarded_sora.training.detector_networks` are never trained on and stand for those not seen yet.
+generator of today ends in a decoder, an up-sampler or both; networks stand in
+:mod:`guarded_sora.training.detector_networks`.
 
 Legend: T frames, S side in pixels (a multiple of 32), P patch side, k numbers kept of a patch.
 """
@@ -24,6 +24,7 @@ Apply = Callable[[Film, np.random.Generator], Film]
 CLOSED_FORM = ("linear", "resample", "interpolate")
 _SHAPES = ((8, 1, 10), (8, 1, 24), (16, 1, 48), (8, 4, 36), (4, 1, 6), (4, 4, 16))
 """Patch side, frames together, numbers kept."""
+_ROUNDED_SHAPES = ((4, 1, 6), (8, 1, 16), (8, 1, 32), (8, 4, 48))
 _FITTED_FILMS, _FITTED_SIDE = 24, 128
 
 
@@ -35,10 +36,13 @@ class Decoder:
     apply: Apply
 
 
-def linear(photos: Sequence[Photo], *, patch: int, frames: int, kept: int, seed: int) -> Decoder:
+def linear(
+    photos: Sequence[Photo], *, patch: int, frames: int, kept: int, seed: int, steps: bool = False
+) -> Decoder:
     """Principal components of patches, back by ridge regression from a patch and its eight neighbours.
 
     The overlap leaves no seams, as in a convolutional decoder; ``frames`` together are one latent.
+    With ``steps`` the numbers are rounded coarsely, as a codebook does, so texture jumps in time.
     """
     rng = np.random.default_rng(seed)
     clips = [
@@ -61,16 +65,20 @@ def linear(photos: Sequence[Photo], *, patch: int, frames: int, kept: int, seed:
     def apply(seen: Film, draw: np.random.Generator) -> Film:
         rest = -len(seen) % frames
         whole = np.concatenate([seen, np.repeat(seen[-1:], rest, 0)]) if rest else seen
-        noise = draw.uniform(0, 0.15)
+        noise, step = draw.uniform(0, 0.15), draw.uniform(0.3, 1.5)
         made = []
         for start in range(0, len(whole), frames):
             parts = _patches(whole[start : start + frames], patch, frames)
             z = (parts - mean) @ basis
-            z += draw.normal(0, noise, z.shape).astype(np.float32) * spread
+            if steps:
+                z = np.round(z / (step * spread)) * (step * spread)
+            else:
+                z += draw.normal(0, noise, z.shape).astype(np.float32) * spread
             made.append(_joined(_neighbours(z) @ back + mean, patch, frames))
-        return np.clip(np.concatenate(made)[: len(seen)] + 0.5, 0, 255).astype(np.uint8)
+        whole_again: Film = np.clip(np.concatenate(made)[: len(seen)] + 0.5, 0, 255).astype(np.uint8)
+        return whole_again
 
-    return Decoder(family="linear", apply=apply)
+    return Decoder(family="quantised" if steps else "linear", apply=apply)
 
 
 def _patches(clip: Film, patch: int, frames: int) -> NDArray[np.float32]:
@@ -109,6 +117,21 @@ def resample(seen: Film, rng: np.random.Generator) -> Film:
     return np.clip(np.stack(made) + 0.5, 0, 255).astype(np.uint8)
 
 
+def restored(seen: Film, rng: np.random.Generator) -> Film:
+    """Half size, doubled, smoothed between edges and sharpened at them: what a restoring network leaves."""
+    side = seen.shape[1]
+    reach, gain = float(rng.uniform(8, 40)), float(rng.uniform(0.6, 2.5))
+    noise = max(0.0, float(rng.normal(0.5, 0.8)))
+    made = []
+    for frame in seen:
+        less = cv2.resize(frame, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+        more = cv2.resize(less, (side, side), interpolation=cv2.INTER_LANCZOS4)
+        flat = np.asarray(cv2.bilateralFilter(more, 5, reach, 2.0), np.float32)
+        sharp = flat + gain * (flat - cv2.GaussianBlur(flat, (0, 0), 1.0))
+        made.append(sharp + noise * rng.standard_normal(sharp.shape, dtype=np.float32))
+    return np.clip(np.stack(made) + 0.5, 0, 255).astype(np.uint8)
+
+
 def interpolate(seen: Film, rng: np.random.Generator) -> Film:
     """Every second frame is made anew from its neighbours, by optical flow from both sides."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -122,6 +145,15 @@ def interpolate(seen: Film, rng: np.random.Generator) -> Film:
         b = cv2.remap(seen[t + 1], x - back[..., 0] / 2, y - back[..., 1] / 2, cv2.INTER_LINEAR)
         made[t] = cv2.addWeighted(a, 0.5, b, 0.5, 0.0)
     return made
+
+
+def textured(photos: Sequence[Photo], *, seed: int = 0) -> list[Decoder]:
+    """Decoders that put texture in: rounded latents and restoring up-samplers."""
+    made = [
+        linear(photos, patch=p, frames=t, kept=k, seed=seed + n, steps=True)
+        for n, (p, t, k) in enumerate(_ROUNDED_SHAPES)
+    ]
+    return [*made, *(Decoder(family="restored", apply=restored) for _ in made)]
 
 
 def closed_form(photos: Sequence[Photo], *, seed: int = 0) -> list[Decoder]:

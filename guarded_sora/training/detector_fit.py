@@ -60,13 +60,14 @@ class Fitted:
 
 
 def fit(data: Measured, *, ridge: float) -> Fitted:
-    """Quantile-normal logistic regression; each photograph weighs as much as any other."""
+    """Quantile-normal logistic regression; a photograph or a family seen often weighs less each time."""
     levels = np.linspace(0, 1, QUANTILES)
     knots = np.quantile(data.features.astype(np.float64), levels, axis=0).T
     knots += np.arange(QUANTILES) * 1e-6  # strictly rising, also where a feature often has one value
     normal = _normal_quantile(np.clip(levels, 0.5 / len(data.features), 1 - 0.5 / len(data.features)))
     _, place, count = np.unique(data.source, return_inverse=True, return_counts=True)
-    share = 1.0 / np.sqrt(count[place])
+    _, kind, many = np.unique(data.family, return_inverse=True, return_counts=True)
+    share = 1.0 / np.sqrt(count[place] * many[kind])
     weights, bias = logistic(
         _bent(data.features, knots, normal), data.synthetic, share / share.mean(), ridge=ridge
     )
@@ -106,11 +107,11 @@ def out_of_source(data: Measured, *, ridge: float, seed: int = 0) -> Floats:
     return scores
 
 
-def calibrated(data: Measured, *, ridge: float, version: str) -> bytes:
+def calibrated(data: Measured, *, ridge: float, version: str, held_out_auc: float) -> bytes:
     """The JSON file of the model with its card, from blocks of pairs."""
     fitted = fit(data, ridge=ridge)
     scores = out_of_source(data, ridge=ridge)
-    card = card_of(data, scores)
+    card = card_of(data, scores, held_out_auc=held_out_auc)
     model = TriageModel(
         version=version,
         knots=fitted.knots,
@@ -124,7 +125,7 @@ def calibrated(data: Measured, *, ridge: float, version: str) -> bytes:
     return data_of
 
 
-def card_of(data: Measured, scores: Floats) -> dict[str, Any]:
+def card_of(data: Measured, scores: Floats, *, held_out_auc: float) -> dict[str, Any]:
     """The calibration of out-of-source scores, as JSON; no public threshold is ever claimed here."""
     slope, offset = logistic(scores[:, None], data.synthetic, np.ones(len(scores)), ridge=1e-6)
     least, most = bounds(scores, data.synthetic, sources=len(np.unique(data.source)))
@@ -145,6 +146,7 @@ def card_of(data: Measured, scores: Floats) -> dict[str, Any]:
             str(family): round(auc(scores[data.family == family], data.synthetic[data.family == family]), 4)
             for family in np.unique(data.family)
         },
+        "held_out_auc": held_out_auc,
         "slope": round(float(slope[0]), 5),
         "offset": round(offset, 5),
         "least": round(least, 4),

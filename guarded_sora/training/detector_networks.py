@@ -1,6 +1,4 @@
-"""Learned decoders the detector is never trained on: they stand for generators it has not seen.
-
-Small networks of the classes that generators use, trained within minutes on other photographs.
+"""Learned decoders: small networks of the classes that generators use, trained within minutes.
 
 Legend: B pictures, T frames, S side in pixels (a multiple of 32).
 """
@@ -22,121 +20,33 @@ from guarded_sora.errors import UsageError
 from guarded_sora.training.detector_camera import Photo, film
 from guarded_sora.training.detector_decoders import Decoder, Film
 
-HELD_OUT = ("kl", "vq", "tiny", "dc", "ltx", "transposed")
-
-_KINDS_2D = "DownEncoderBlock2D", "UpDecoderBlock2D"
 _STEP_FRAMES = 5
-
-
-# -- networks
-
-
-class Transposed(nn.Module):
-    """Half size by averaging, back by a strided transposed convolution: a super-resolution network."""
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.see = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-        )
-        self.up = nn.ConvTranspose2d(width, 3, 4, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) in [-1, 1] -> the same shape."""
-        small = nn.functional.avg_pool2d(x, 2)
-        base = nn.functional.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
-        restored: Tensor = base + self.up(self.see(small))
-        return restored
 
 
 def build(family: str) -> nn.Module:
     """A fresh network of ``family``; small, but of the architecture its class is known for."""
-    import diffusers  # late: it takes seconds
+    import diffusers as library  # late: it takes seconds
 
-    down, up = _KINDS_2D
+    diffusers: Any = library  # its classes are not typed
+
     match family:
-        case "kl":
-            return diffusers.AutoencoderKL(
-                block_out_channels=(24, 32, 48),
-                down_block_types=(down,) * 3,
-                up_block_types=(up,) * 3,
-                latent_channels=8,
-                norm_num_groups=8,
-                mid_block_add_attention=False,
-            )
-        case "vq":
-            return diffusers.VQModel(
-                block_out_channels=(24, 32, 48),
-                down_block_types=(down,) * 3,
-                up_block_types=(up,) * 3,
-                latent_channels=6,
-                num_vq_embeddings=4096,
-                norm_num_groups=8,
-                mid_block_add_attention=False,
-            )
         case "tiny":
-            return diffusers.AutoencoderTiny(
+            made = diffusers.AutoencoderTiny(
                 encoder_block_out_channels=(32, 32, 32),
                 decoder_block_out_channels=(32, 32, 32),
                 num_encoder_blocks=(1, 1, 1),
                 num_decoder_blocks=(1, 1, 1),
                 latent_channels=12,
             )
-        case "dc":
-            return diffusers.AutoencoderDC(
-                latent_channels=16,
-                encoder_block_types=("ResBlock",) * 3,
-                decoder_block_types=("ResBlock",) * 3,
-                encoder_block_out_channels=(32, 32, 64),
-                decoder_block_out_channels=(32, 32, 64),
-                encoder_layers_per_block=(1, 1, 1),
-                decoder_layers_per_block=(1, 1, 1),
-                encoder_qkv_multiscales=((), (), ()),
-                decoder_qkv_multiscales=((), (), ()),
-            )
-        case "ltx":
-            return diffusers.AutoencoderKLLTXVideo(
-                latent_channels=32,
-                block_out_channels=(32, 48, 64),
-                decoder_block_out_channels=(32, 48, 64),
-                layers_per_block=(1, 1, 1, 1),
-                decoder_layers_per_block=(1, 1, 1, 1),
-                spatio_temporal_scaling=(True, True, False),
-                decoder_spatio_temporal_scaling=(True, True, False),
-                decoder_inject_noise=(False,) * 4,
-                upsample_residual=(False,) * 3,
-                upsample_factor=(1,) * 3,
-                patch_size=2,
-            )
-        case "transposed":
-            return Transposed()
-    raise UsageError(f"There is no decoder family {family[:40]!r}.")
+        case _:
+            raise UsageError(f"There is no decoder family {family[:40]!r}.")
+    network: nn.Module = made
+    return network
 
 
-def round_trip(family: str, network: Any, clip: Tensor) -> Tensor:
-    """(3, T, S, S) in [-1, 1] through encoder and decoder, the same shape."""
-    if family == "ltx":
-        frames = clip.shape[1]
-        rest = -(frames - 1) % 4  # films of 1 + 4k frames
-        whole = torch.cat([clip, clip[:, -1:].expand(-1, rest, -1, -1)], 1) if rest else clip
-        decoded: Tensor = network.decode(network.encode(whole[None]).latent_dist.mode()).sample[0]
-        return decoded[:, :frames]
-    pictures = clip.transpose(0, 1)
-    if family == "transposed":
-        shown: Tensor = network(pictures)
-    elif family == "kl":
-        shown = network.decode(network.encode(pictures).latent_dist.mode()).sample
-    elif family == "vq":
-        shown = network.decode(network.encode(pictures).latents).sample
-    elif family == "dc":
-        shown = network.decode(network.encode(pictures).latent).sample
-    else:
-        shown = network.decode(network.encode(pictures).latents).sample
+def round_trip(network: Any, clip: Tensor) -> Tensor:
+    """(3, T, S, S) in [-1, 1] through encoder and decoder frame by frame, the same shape."""
+    shown: Tensor = network.decode(network.encode(clip.transpose(0, 1)).latents).sample
     return shown.transpose(0, 1)
 
 
@@ -154,7 +64,7 @@ def train_network(
         index = int(rng.integers(len(photos)))
         clip = to_tensor(film(photos, index, rng, frames=_STEP_FRAMES, side=side))
         with torch.autocast("cpu", torch.bfloat16):
-            made = round_trip(family, network, clip)
+            made = round_trip(network, clip)
         made = made.float()
         error = made - clip
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -184,7 +94,7 @@ def learned(
 
     def apply(seen: Film, rng: np.random.Generator) -> Film:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            return to_film(round_trip(family, network, to_tensor(seen)))
+            return to_film(round_trip(network, to_tensor(seen)))
 
     return Decoder(family=family, apply=apply)
 

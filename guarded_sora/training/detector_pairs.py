@@ -39,6 +39,8 @@ _RANGE: dict[Codec, tuple[int, int]] = {
     "gif": (4, 256),
 }
 
+_MOST_TRIES = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
@@ -135,26 +137,20 @@ def make_pair(
 def as_large(frames: Film, fps: float, codec: Codec, quality: int, wanted: int) -> Recompressed:
     """``frames`` at the quality whose file comes closest to ``wanted`` bytes."""
     low, high = _RANGE[codec]
-    larger_is_more = codec == "gif"
-    best = recompress(frames, fps=fps, codec=codec, quality=quality)
-    at = quality
-    for _ in range(7):
-        if abs(best.bytes - wanted) < 0.01 * wanted:
-            break
-        if (best.bytes > wanted) == larger_is_more:
+    more_is_larger = codec == "gif"
+    at, best = quality, None
+    for _ in range(_MOST_TRIES):
+        tried = recompress(frames, fps=fps, codec=codec, quality=at)
+        if best is None or abs(tried.bytes - wanted) < abs(best.bytes - wanted):
+            best = tried
+        if (tried.bytes > wanted) == more_is_larger:
             high = at - 1
         else:
             low = at + 1
-        if low > high:
+        if low > high or abs(best.bytes - wanted) < 0.01 * wanted:
             break
         at = (low + high) // 2
-        tried = recompress(frames, fps=fps, codec=codec, quality=at)
-        if abs(tried.bytes - wanted) < abs(best.bytes - wanted):
-            best = tried
-        elif (tried.bytes > wanted) == larger_is_more:
-            high = at - 1
-            at = (low + high) // 2 if low <= high else at
-        best = min(best, tried, key=lambda item: abs(item.bytes - wanted))
+    assert best is not None
     return best
 
 

@@ -134,6 +134,7 @@ def own_examples(part: Part, folder: Path = CORPUS) -> Iterator[Example]:
             source="corpus",
             unsafe=prompt.category != BENIGN,
             categories=() if prompt.category == BENIGN else (prompt.category,),
+            weight=1.5,
         )
     if part == "train":
         yield from _golden()
@@ -155,7 +156,7 @@ def _golden() -> Iterator[Example]:
                 source="golden",
                 unsafe=fires,
                 categories=(category[prompt.rule],) if fires else (),
-                weight=0.7,
+                weight=0.7 if fires else 8.0,  # they must pass, as the test of the pack demands
             )
 
 

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from guarded_sora.errors import UsageError
-from guarded_sora.policies.text.classify import WINDOW, plain_text
+from guarded_sora.policies.text.classify import WINDOW, readable_text
 from guarded_sora.policies.text.encoder import (
     NAME,
     VOCABULARY_SHA256,
@@ -44,8 +44,12 @@ VERSION: Final = "1.0.0"
 POINTS: Final = (0.03, 0.01, 0.005)
 Numbers = NDArray[np.float64]
 TAIL: Final = 0.05
-HARD_SAFE: Final = 0.15
+HARD_SAFE: Final = 0.05
 """Weight of hard contrasts (safe sentences about hate, twins) beside captions in the tails."""
+
+
+LEFT_OUT: Final = ("evasion", "ip.work")
+"""Seen by undoing a disguise and by comparing with registered works, not by meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,8 @@ def train_prompts(out: Path, config: PromptHeadConfig) -> Path:
     """
     started = time.time()
     train, validation = _examples("train", config), _examples("validation", config)
-    categories = tuple(sorted({c for e in train if e.source == "corpus" for c in e.categories}))
+    named = {category for example in train if example.source == "corpus" for category in example.categories}
+    categories = tuple(sorted(named.difference(LEFT_OUT)))
     if not categories:
         raise UsageError("The corpus names no category; nothing can be trained.")
     vectors = Vectors(out / "vectors.npz")
@@ -92,7 +97,7 @@ def train_prompts(out: Path, config: PromptHeadConfig) -> Path:
         "gain": gain,
         "shift": shift,
     }
-    scores = 1 / (1 + np.exp(-(logits * gain + shift)))
+    scores = sigmoid(logits * gain + shift)
     facts = {
         "categories": list(categories),
         "config": {**asdict(config), "data": bool(config.data)},
@@ -137,7 +142,7 @@ class Vectors:
         encoder = shared_encoder() if missing else None
         for key, text in missing.items():
             assert encoder is not None
-            self._known[key] = encoder.encode(encoder.tokens(plain_text(text))[:WINDOW]).sentence
+            self._known[key] = encoder.encode(encoder.tokens(readable_text(text))[:WINDOW]).sentence
         if missing:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(
@@ -159,8 +164,8 @@ def _labels(
     masks = np.ones_like(targets)
     for row, example in enumerate(examples):
         targets[row, -1] = example.unsafe
-        if example.known is not None:
-            masks[row, :-1] = 0
+        if example.known is not None or (example.unsafe and not column.keys() & set(example.categories)):
+            masks[row, :-1] = 0  # harm of a kind this head does not name: nothing is known of its outputs
         for category in example.known or ():
             masks[row, column[category]] = 1
         for category in example.categories:
@@ -271,18 +276,41 @@ def weighted_quantile(values: Numbers, weights: Numbers, share: float) -> float:
 
 
 def platt(scores: Numbers, truth: Numbers) -> tuple[float, float]:
-    """Slope (positive) and offset of the sigmoid of least log loss, by Newton's method."""
+    """Slope (positive) and offset of the sigmoid of least log loss, by Newton's method with halved steps.
+
+    Labels are smoothed as in Platt's paper, so that classes that part without error end on finite numbers.
+    """
+    positives = float(truth.sum())
+    high, low = (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2)
+    target = np.where(truth > 0.5, high, low)
+
+    def loss(slope: float, offset: float) -> float:
+        z = slope * scores + offset
+        return float((np.logaddexp(0, z) - target * z).sum())
+
     slope, offset = 1.0, -3.0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(slope * scores + offset, -30, 30)))
-        error, curve = p - truth, p * (1 - p) + 1e-9
+    least = loss(slope, offset)
+    for _ in range(100):
+        p = sigmoid(slope * scores + offset)
+        error, curve = p - target, p * (1 - p) + 1e-12
         gradient = np.array([error @ scores, error.sum()])
         matrix = np.array([[curve @ scores**2, curve @ scores], [curve @ scores, curve.sum()]])
-        step = np.linalg.solve(matrix + 1e-6 * np.eye(2), gradient)
-        slope, offset = slope - step[0], offset - step[1]
-        if np.abs(step).max() < 1e-9:
+        step = np.linalg.solve(matrix + 1e-9 * np.trace(matrix) * np.eye(2), gradient)
+        share = 1.0
+        while share > 1e-6 and loss(slope - share * step[0], offset - share * step[1]) > least:
+            share /= 2
+        slope, offset = slope - share * float(step[0]), offset - share * float(step[1])
+        now = loss(slope, offset)
+        if least - now < 1e-9 * abs(least):
             break
-    return max(float(slope), 1e-3), float(offset)
+        least = now
+    return max(slope, 1e-3), offset
+
+
+def sigmoid(values: Numbers) -> Numbers:
+    """1 / (1 + exp(-x)), without overflow."""
+    result: Numbers = 1 / (1 + np.exp(-np.clip(values, -40, 40)))
+    return result
 
 
 def validation_report(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PER_CATEGORY",
     "LexiconCheck",
+    "LimitedCheck",
     "ModelCheck",
     "PromptCheck",
     "default_prompt_checks",
@@ -56,9 +57,21 @@ class ModelCheck(PromptCheck, Protocol):
         ...
 
 
-def unavailable_reason(check: PromptCheck) -> str:
-    """Why ``check`` cannot run here; empty when it can."""
-    return check.unavailable if isinstance(check, ModelCheck) else ""
+@runtime_checkable
+class LimitedCheck(ModelCheck, Protocol):
+    """A model that does not read every text."""
+
+    def cannot_read(self, text: str) -> str:
+        """Why it says nothing about ``text``, such as its script; empty when it can."""
+        ...
+
+
+def unavailable_reason(check: PromptCheck, text: str = "") -> str:
+    """Why ``check`` cannot run here, or not on ``text``; empty when it can."""
+    reason = check.unavailable if isinstance(check, ModelCheck) else ""
+    if not reason and text and isinstance(check, LimitedCheck):
+        reason = check.cannot_read(text)
+    return reason
 
 
 def weights_of(check: PromptCheck) -> str | None:
@@ -72,7 +85,7 @@ def run_prompt_check(
     """Run one check in this thread; one that raises is a failed check, one without its model unavailable."""
     start = time.perf_counter()
     seen: tuple[Finding, ...] = ()
-    state, reason = CheckState.RAN, unavailable_reason(check)
+    state, reason = CheckState.RAN, unavailable_reason(check, text)
     if reason:
         state = CheckState.UNAVAILABLE
     else:

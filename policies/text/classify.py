@@ -50,6 +50,11 @@ _INVISIBLE: Final = re.compile(
 )
 _STROKES: Final = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]")
 _WORD: Final = re.compile(r"\w+")
+_OTHER_SCRIPTS: Final = re.compile(
+    "[\u0370-\u03ff\u0530-\u05ff\u0700-\u074f\u0780-\u08bf\u0900-\u0dff\u0e80-\u10ff\u1200-\u1cff"
+    "\u1f00-\u1fff\u2c00-\u2dff\ua000-\uabff\U00010300-\U0001cfff\U0001e000-\U0001efff]+"
+)
+"""Greek, Hebrew, the scripts of India and so on: the encoder learned no language that is written in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +98,14 @@ def load_head(folder: Path = HEAD_FOLDER) -> Head:
             gain=parts["gain"],
             shift=parts["shift"],
         )
-        encoder = card["encoder"]
+        encoder = (card["encoder"]["weights_sha256"], card["encoder"]["vocabulary_sha256"])
     except ModelInvalid:
         raise
     except Exception as error:
         raise ModelInvalid(
             f"The prompt head in {folder.name} cannot be read; train it again or restore it."
         ) from error
-    if (encoder["weights_sha256"], encoder["vocabulary_sha256"]) != (WEIGHTS_SHA256, VOCABULARY_SHA256):
+    if encoder != (WEIGHTS_SHA256, VOCABULARY_SHA256):
         raise ModelInvalid("The prompt head was trained on another encoder; train it again.")
     _check_shapes(head)
     return head
@@ -139,6 +144,12 @@ def _one_script(word: str) -> str:
     return str(disarm.normalize_confusables(word))
 
 
+def readable_text(text: str) -> str:
+    """:func:`plain_text` without the words in scripts that the encoder does not know."""
+    plain = plain_text(text)
+    return plain if plain.isascii() else _OTHER_SCRIPTS.sub(" ", plain)
+
+
 class ClassifierCheck:
     """The head as a prompt check. The encoder is read at the first prompt."""
 
@@ -162,6 +173,12 @@ class ClassifierCheck:
         """Of the head; its card names those of the encoder."""
         return None if self._head is None else self._head.sha256
 
+    def cannot_read(self, text: str) -> str:
+        """Why this text says nothing to the encoder: it is in a script that it never learned."""
+        if text.isascii() or any(map(str.isalpha, readable_text(text))):
+            return ""
+        return "the text encoder does not know this script" if any(map(str.isalpha, text)) else ""
+
     def scores(self, text: str) -> Mapping[str, float]:
         """The highest probability of each category over windows of 96 tokens.
 
@@ -172,7 +189,7 @@ class ClassifierCheck:
             raise ModelInvalid(f"The classifier cannot run: {self.unavailable}.")
         encoder = self._encoder or shared_encoder()
         best = np.zeros(len(self._head.categories))
-        tokens = encoder.tokens(plain_text(text))
+        tokens = encoder.tokens(readable_text(text))
         if len(tokens):
             for window in windows_of(tokens, size=WINDOW, step=STEP):
                 np.maximum(best, self._head.probabilities(encoder.encode(window).sentence), out=best)

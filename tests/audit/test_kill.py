@@ -66,7 +66,8 @@ def kills(engine, count, folder):
             acknowledged |= one_kill(engine, ask, folder, dice)
             engine.dispose()
             log = open_log(engine)
-            report = log.verify()
+            # Payloads with the last kill only: opening thousands of them a hundred times shows nothing more.
+            report = log.verify(with_payloads=done == count - 1)
             assert report.ok, report.problems[:3]
             assert len(log.append(some(1))) == 1, "no repair is needed"
             print(f"kill {done + 1}: {len(acknowledged)} acknowledged of {log.size}", flush=True)
@@ -89,6 +90,6 @@ def test_three_kills(empty, tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_a_hundred_kills(empty, tmp_path):
     kills(empty, 100, tmp_path)

@@ -17,7 +17,13 @@ from guarded_sora.audit.publish import (
     Witness,
     split_notes,
 )
-from guarded_sora.audit.verifier import CheckFailed, SignedTree, check_checkpoint, check_consistency
+from guarded_sora.audit.verifier import (
+    CheckFailed,
+    SignedTree,
+    check_checkpoint,
+    check_consistency,
+    check_proof,
+)
 from tests.audit.conftest import some
 
 
@@ -118,6 +124,8 @@ def test_a_witness_cosigns_what_continues(log):
         log.append(some(count))
         note = witness.cosign(log.checkpoint())
         assert note.count("\u2014 ") == 2 and check_checkpoint(note, log.vkey).size == log.size
+        proof = log.prove(0)
+        assert proof.checkpoint == note and check_proof(proof.text(), proof.entry, log.vkey).size == log.size
     assert fake.asked == 3
     witness.cosign(log.checkpoint())
     late = Witness(log, "https://witness.example", fake.vkey, fake.post)

@@ -60,6 +60,7 @@ def test_search_by_time_and_words_is_logged(run: Run, filled: Path) -> None:
         assert status == 2 and answer["error"]["message"], arguments
 
 
+@pytest.mark.slow
 def test_a_search_is_kept_under_a_name(run: Run, filled: Path) -> None:
     run("audit", "search", "--actor", "ann", "--kind", "test.made", "--since", "7d", "--save", "mine")
     _, (kept,), _ = run("audit", "searches")
@@ -83,6 +84,7 @@ def test_an_export_is_checked_offline(run: Run, filled: Path, tmp_path: Path, fo
     assert verifier([str(out), "--key", f"{out}.vkey"]) == 0
 
 
+@pytest.mark.slow
 def test_tiles_the_checker_and_unknown_forms(run: Run, filled: Path, tmp_path: Path) -> None:
     tiles = tmp_path / "tiles"
     assert run("audit", "export", "-o", str(tiles), "--format", "tiles")[0] == 0
@@ -125,6 +127,7 @@ def test_a_plug_in_exports_only_when_the_settings_name_it(
     assert len((tmp_path / "x").read_text().splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_published_checkpoints_show_a_rollback(run: Run, filled: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept.txt"
     assert run("audit", "publish", "--file", str(kept))[0] == 0
@@ -158,6 +161,7 @@ def test_verify_goes_on_where_it_was_stopped(
     assert status != 0 and "delete it" in answer["error"]["message"]
 
 
+@pytest.mark.slow
 def test_verify_shows_a_bar_to_a_person(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     _, _, err = run("audit", "verify", json_output=False)

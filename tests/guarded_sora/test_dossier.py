@@ -20,23 +20,11 @@ from guarded_sora.dossier import Dossier, make_dossier
 from guarded_sora.golden_offer import offer_golden
 from guarded_sora.notices import Complaint, receive_notice
 from guarded_sora.person_erasure import erase_person
-from guarded_sora.policies.finding import Finding, RequestContext
+from guarded_sora.policies.finding import RequestContext
 from tests.guarded_sora.conftest import Painter
+from tests.guarded_sora.test_recovery import Failing
 
 PROMPT = "a quartz zeppelin over a beach"
-
-
-class Failing:
-    """A check out of order: what it looks at goes to review."""
-
-    name = "test.failing"
-    version = "1"
-    unavailable = ""
-
-    def check(self, text: str, context: Any) -> list[Finding]:
-        raise RuntimeError("out of order")
-
-    inspect = check
 
 
 @pytest.fixture(scope="module")

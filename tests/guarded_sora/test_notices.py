@@ -176,7 +176,8 @@ def test_an_appeal_lets_back_what_a_notice_took_down(sora: GuardedSora, tmp_path
         sora.release_case(case_id)
     decide_case(services, case_id, "block", reviewer="reviewer-a", reason_code="likeness")
     again = carry_out(services, services.cases.show(case_id))
-    assert again.clips == () and len(services.stay_downs.of_case(case_id)) == 1, "twice is once"
+    assert again.clips == (release.clip_id,) and again.moved == ()
+    assert len(services.stay_downs.of_case(case_id)) == 1, "twice is once"
     record = services.store.by_id(release.clip_id)
     assert record is not None and record.state is ClipState.WITHDRAWN
     services.cases.appeal(case_id, by="actor-x")
@@ -200,6 +201,29 @@ def test_two_notices_about_one_clip(sora: GuardedSora) -> None:
     done = decide_case(services, cases[0], "allow", reviewer="reviewer-b", reason_code="consent")
     assert done.clips == (), "the other notice keeps it down"
     assert services.stay_downs.of_clip(release.clip_id) is not None
+    services.cases.appeal(cases[1], by="actor-x")
+    done = decide_case(services, cases[1], "allow", reviewer="reviewer-b", reason_code="consent")
+    record = services.store.by_id(release.clip_id)
+    assert done.clips == (release.clip_id,) and record is not None and record.state is ClipState.RELEASED
+
+
+def test_a_take_down_that_was_cut_off_is_done_again(
+    sora: GuardedSora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = sora.services
+    release = sora.generate(PROMPT, seconds=1, seed=27)
+    case_id = notice_about(sora, release)
+    with monkeypatch.context() as patch:
+        patch.setattr("guarded_sora.decisions._clear", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            decide_case(services, case_id, "block", reviewer="reviewer-a", reason_code="likeness")
+    assert services.stay_downs.of_clip(release.clip_id) and release.path.is_file()
+    done = carry_out(services, services.cases.show(case_id))
+    assert done.clips == (release.clip_id,) and not release.path.exists()
+    services.cases.appeal(case_id, by="actor-x")
+    decide_case(services, case_id, "allow", reviewer="reviewer-b", reason_code="consent")
+    record = services.store.by_id(release.clip_id)
+    assert record is not None and record.state is ClipState.RELEASED and release.path.is_file()
 
 
 def test_a_film_that_is_none_of_ours_stays_down_too(
@@ -245,7 +269,7 @@ def test_a_held_film_that_must_stay_down_is_not_released(sora: GuardedSora, tmp_
     from dataclasses import replace
 
     from guarded_sora import ReviewRequired
-    from tests.guarded_sora.test_dossier import Failing
+    from tests.guarded_sora.test_recovery import Failing
 
     guarded = GuardedSora(replace(sora.services, frame_checks=(Failing(),)))
     with pytest.raises(ReviewRequired) as caught:

@@ -13,6 +13,7 @@ import pytest
 from guarded_sora import GuardedSora, ReviewRequired, UsageError, VerdictName
 from guarded_sora.errors import ProvenanceError
 from guarded_sora.policies.finding import Action
+from guarded_sora.provenance.credentials.read import read
 from guarded_sora.settings import load_settings
 from tests.guarded_sora.conftest import Painter
 from tests.guarded_sora.provenance.credentials.authority import (
@@ -71,8 +72,12 @@ def test_a_timestamped_film_fails_no_clause(tmp_path: Path, authority: Timestamp
 
 
 def test_without_an_authority_the_time_stays_the_signers_word(tmp_path: Path) -> None:
-    with GuardedSora.open(home=tmp_path / "home", backend=Painter()) as sora:
+    operator = {"detector_url": "https://check.example.org/"}
+    with GuardedSora.open(home=tmp_path / "home", backend=Painter(), operator=operator) as sora:
         release = sora.generate(PROMPT, seconds=2, seed=5, profile=("eu",), output=tmp_path / "o.mp4")
+        claims = read(release.path, sora.services.trust).claims
+        assert claims.detector_url == "https://check.example.org/"
+        assert b"c2pa.thumbnail.claim" in release.path.read_bytes()
         assert states(sora.verify(release.path, laws=("eu",)).rules)["eu/E1"] == "unconfirmed"
         assert time_of(sora, release.audit_seq) == "none"
 

@@ -3,18 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.policy import (
-    ATTACKS,
-    CARRIERS,
-    SEEDS,
-    TEST_PROMPTS,
-    Ours,
-    PlainList,
-    main,
-    own_pairs,
-    row,
-    share,
-)
+from benchmarks.policy import TEST_PROMPTS, Ours, main, own_pairs, share
+from benchmarks.policy_attacks import ATTACKS, CARRIERS, SEEDS
+from benchmarks.policy_peers import PlainList
+from benchmarks.policy_points import Item, Seen, macro_row, point_rows, wilson
+from benchmarks.policy_rows import row
+from guarded_sora.policies.finding import Action
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.taxonomy import CATEGORIES
 
@@ -70,7 +64,44 @@ def test_json_holds_what_others_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     result = json.loads(capsys.readouterr().out)
     assert set(result) == {"name", "environment", "rows"} and result["name"] == "policy"
     assert all(
-        set(item) == {"metric", "ours", "peer", "peer_name", "ratio", "better", "unit"}
+        set(item) >= {"metric", "ours", "peer", "peer_name", "ratio", "better", "unit"}
         for item in result["rows"]
     )
     assert any(item["metric"].startswith("stopped, mine.jsonl, unsafe") for item in result["rows"])
+
+
+def test_intervals_hold_their_share() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+    low, high = wilson(30, 100)
+    assert 0.2 < low < 0.3 < high < 0.41
+    macro = macro_row("m", [[True] * 9 + [False], [False] * 90 + [True] * 10])
+    assert macro.ours == 0.5 and macro.more["low"] < 0.5 < macro.more["high"]
+
+
+class ByLength:
+    """Stops what is long: the words alone from 20 characters, the head the more the longer."""
+
+    def see(self, text: str) -> Seen:
+        action = Action.BLOCK if len(text) >= 20 else Action.REVIEW if len(text) >= 10 else Action.ALLOW
+        return Seen(action=action, words=len(text) >= 20, top=len(text) / 20)
+
+
+def test_points_say_recall_and_false_alarms_at_each_bound() -> None:
+    card = {
+        "validation": {"points": [{"false_alarms": 0.03, "bound": 0.4}, {"false_alarms": 0.01, "bound": 0.8}]}
+    }
+    items = [
+        Item(text="x" * 9, unsafe=True, category="hate"),
+        Item(text="y" * 17, unsafe=True, category="hate"),
+        Item(text="z", unsafe=False),
+        Item(text="caption", unsafe=False, source="vbench"),
+        Item(text="long caption", unsafe=False, source="vbench"),
+    ]
+    rows = {item.metric: item.ours for item in point_rows(ByLength(), items, card)}
+    assert rows["recall, hate, own test, bound of 3 %"] == 1.0
+    assert rows["recall, hate, own test, bound of 1 %"] == 0.5
+    assert rows["recall, hate, own test, shipped pack"] == 0.5
+    assert rows["false alarms, vbench, bound of 3 %"] == 0.5
+    assert rows["recall minus false alarms, en, own test, shipped pack"] == 0.5
+    assert rows["harmless captions sent to review, vbench, shipped pack"] == 0.5
+    assert any(name.startswith("reviewer hours per million") for name in rows)

@@ -138,7 +138,7 @@ class _Lookahead(Generic[Batch]):
     """Batches one by one, with a look at the frames that follow."""
 
     def __init__(self, frames: Iterable[Batch]) -> None:
-        self._source = iter(frames)
+        self._source: Iterator[Batch] = iter(frames)
         self._waiting: deque[Batch] = deque()
 
     def next(self) -> Batch | None:

@@ -6,6 +6,7 @@ Its marks have no key and no checksum; its own decoder gives bits for every pict
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -86,9 +87,7 @@ class InvisibleWatermarkDecoder:
 
     def _decoder(self, mode: str) -> Any:
         if self._class is None:
-            from imwatermark import WatermarkDecoder
-
-            self._class = WatermarkDecoder
+            self._class = import_module("imwatermark").WatermarkDecoder
         if mode == "rivaGan" and not self._riva_loaded:
             self._class.loadModel()
             self._riva_loaded = True

@@ -188,7 +188,8 @@ class VideoSealDecoder(_Pinned):
     def _load(self, data: bytes) -> Any:
         import torch
 
-        return torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+        load: Any = torch.jit.load
+        return load(io.BytesIO(data), map_location="cpu").eval()
 
 
 def _bits(answer: Any, count: int) -> Bits | None:

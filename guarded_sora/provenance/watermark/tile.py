@@ -120,7 +120,7 @@ class Spreads:
     def gather(self, weighted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Soft bits (Q, C, N) from weighted dimensions (D,)."""
         padded = np.append(weighted, np.float32(0.0)).astype(np.float32)
-        return np.einsum("qcnm,qcnm->qcn", padded[self.places], self.signs)
+        return np.asarray(np.einsum("qcnm,qcnm->qcn", padded[self.places], self.signs), dtype=np.float32)
 
 
 @lru_cache(maxsize=32)

@@ -12,7 +12,7 @@ import pytest
 
 from guarded_sora import GuardedSora
 from guarded_sora.console.language import languages
-from guarded_sora.console.render import plain
+from guarded_sora.console.render import lanes, plain
 from guarded_sora.server.access import form_token
 from guarded_sora.server.state import COOKIE
 from guarded_sora.verdicts import TABLE, VerdictName
@@ -135,6 +135,40 @@ def decision(client: httpx.Client, action: str) -> dict[str, str]:
     return {"token": token(client), "action": action, "reason": "looked_fine"}
 
 
+def test_a_reviewer_who_is_not_sure_asks_for_a_second_one(desk: Running) -> None:
+    hold_film(GuardedSora(desk.server.services), seed=36)
+    cases = desk.server.services.cases
+    with signed_in(desk, "review") as client:
+        place = client.post("/console/queue/next", data={"token": token(client)}).headers["location"]
+        case_id = place.partition("?")[0].rpartition("/")[2]
+        assert client.post(f"/console/cases/{case_id}/escalate").status_code == 403  # no form of ours
+        asked = client.post(f"/console/cases/{case_id}/escalate", data={"token": token(client)})
+        assert asked.status_code == 303
+        assert cases.show(case_id).critical
+        assert "two people" in client.get("/console/queue").text
+        # It went back to the queue, so this person does not hold it any more.
+        again = client.post(f"/console/cases/{case_id}/escalate", data={"token": token(client)})
+        assert again.status_code == 409
+        held = client.post("/console/queue/next", data={"token": token(client)}).headers["location"]
+        assert case_id in held
+        client.post(f"/console/cases/{case_id}/decide", data=decision(client, "block"))
+        assert cases.show(case_id).state == "second"
+    assert cases.show(case_id).action == ""
+
+
+def test_findings_with_a_place_in_time_become_lanes() -> None:
+    found = [
+        {"category": "nudity", "where": {"start_ms": 500, "end_ms": 1500}},
+        {"category": "face", "where": {"ms": 2000, "box": [0, 0, 1, 1]}},
+        {"category": "words", "where": {"start": 3, "end": 5}},
+        {"category": "nowhere", "where": None},
+    ]
+    assert [(lane["category"], lane["start"], lane["end"]) for lane in lanes(found)] == [
+        ("nudity", 0.5, 1.5),
+        ("face", 2.0, 2.1),
+    ]
+
+
 def test_hostile_text_is_inert_on_every_page(desk: Running, tmp_path: Path) -> None:
     services = desk.server.services
     sora = GuardedSora(services)
@@ -190,6 +224,27 @@ def test_the_check_page_answers_in_two_languages_and_keeps_nothing(desk: Running
         none = client.post("/check", data={"other": "x"})
         assert none.status_code == 400
     assert list(services.settings.work.glob("upload-*")) == []
+
+
+def test_the_clause_table_comes_on_demand_in_two_languages(desk: Running) -> None:
+    film = next(desk.server.services.settings.clips.glob("*.mp4")).read_bytes()
+    with httpx.Client(base_url=desk.url, timeout=180) as client:
+        said = {"en": ("European Union", "a person must judge"), "ja": ("欧州連合", "人の判断が必要")}
+        for language, words in said.items():
+            answer = client.post(
+                f"/check?lang={language}", data={"law": ["eu", "kr"]}, files={"file": ("clip.mp4", film)}
+            )
+            assert all(word in answer.text for word in words)
+            assert answer.text.count('class="clauses"') == 2
+        without = client.post("/check", files={"file": ("clip.mp4", film)})
+        assert 'class="clauses"' not in without.text
+        unknown = client.post("/check", data={"law": "moon"}, files={"file": ("clip.mp4", film)})
+        assert unknown.status_code == 400
+        headers = {"authorization": f"Bearer {desk.key('verify')}"}
+        told = client.post("/v1/verify?rules=eu,us-ca", files={"file": ("c.mp4", film)}, headers=headers)
+        assert set(told.json()["rules"]) == {"eu", "us-ca"}
+        wrong = client.post("/v1/verify?rules=moon", files={"file": ("c.mp4", film)}, headers=headers)
+        assert wrong.status_code == 400
 
 
 def test_every_verdict_and_reason_has_words_in_every_language() -> None:

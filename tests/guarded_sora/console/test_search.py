@@ -140,3 +140,12 @@ def test_words_are_looked_for_in_so_many_entries_at_most(
     found = search(filled, Tally(filled.engine), Filter(q="rule-4", span="all"), texts=False)
     assert [row.seq for row in found.rows] == [seq for seq in range(299, 199, -1) if seq % 10 == 4]
     assert "newest" in found.note
+
+
+@pytest.mark.parametrize("index", [False, True], ids=["as it comes", "indexed"])
+def test_prompts_are_found_where_the_operator_lets_them_be_indexed(tmp_path: Path, index: bool) -> None:
+    with GuardedSora.open(home=tmp_path / "home", backend=Painter(), index_prompts=index) as sora:
+        sora.generate("a silver zeppelin over calm dunes", seconds=1)
+        found = find(sora.services, "zeppelin dunes")
+        assert [sora.services.log.read(seq).kind for seq in found] == (["request.intent"] if index else [])
+        assert find(sora.services, "zeppelin dunes", texts=False) == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from guarded_sora import GuardedSora
@@ -103,6 +108,41 @@ def test_what_is_no_film_is_said_to_be_none(tight: Running, content: bytes) -> N
     assert answer.json()["file"] == "clip.mp4"
 
 
+def bomb(path: Path) -> bytes:
+    """A small file that unfolds to hours of 4K: one black picture, sent again and again."""
+    black = np.zeros((2160, 3840, 3), np.uint8)
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=2, options={"g": "1", "crf": "51"})
+        stream.width, stream.height, stream.pix_fmt = 3840, 2160, "yuv420p"
+        packets = stream.encode(av.VideoFrame.from_ndarray(black, format="rgb24")) + stream.encode()
+        data, base = bytes(packets[0]), packets[0].time_base
+        for index in range(10_000):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base, packet.is_keyframe = stream, base, True
+            packet.pts = packet.dts = int(index / (2 * base))
+            out.mux(packet)
+    return path.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unfolds_to_hours_is_given_up_in_time(home_of_module: Path, tmp_path: Path) -> None:
+    content = bomb(tmp_path / "bomb.mp4")
+    assert len(content) < 30 * MIB
+    options = ServerOptions(upload_mib=32, check_seconds=2)
+    with (
+        GuardedSora.open(home=home_of_module, backend=Painter()) as sora,
+        serving(sora.services, options) as it,
+        it.client("verify") as client,
+    ):
+        answer = client.post("/v1/verify", files={"file": ("clip.mp4", content)})
+        assert answer.status_code == 200
+        # What could not be looked at in time is never "nothing found".
+        assert answer.json()["verdict"] in ("unreadable", "inconclusive")
+        matched = client.post("/matches/byContent", content=content, headers={"content-type": "video/mp4"})
+        assert matched.status_code in (400, 503)
+        assert list(sora.services.settings.work.glob("upload-*")) == []
+
+
 def test_a_film_gets_its_verdict_and_leaves_nothing_behind(tight: Running) -> None:
     services = tight.server.services
     release = GuardedSora(services).generate("a red balloon rising over a sandy beach", seed=77)
@@ -175,3 +215,17 @@ def test_tiles_checkpoint_and_proofs_are_those_of_the_log(tight: Running) -> Non
         ):
             assert client.get(f"/audit/tile/{path}").status_code in (404, 422), path
         assert client.get("/audit/proof/100000.tlog-proof").status_code == 404
+
+
+def test_a_line_of_the_log_names_no_path_no_words_and_no_file(
+    tight: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="guarded_sora.server"), tight.client("verify") as client:
+        client.post("/v1/verify?depth=credentials", files={"file": ("zeppelin.mp4", b"zeppelin")})
+        client.get("/console/log/zeppelin?q=zeppelin")
+        client.get("/zeppelin")
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "guarded_sora.server"]
+    assert [line["route"] for line in lines] == ["/v1/verify", "/console/log/{seq}", "none"]
+    assert all(set(line) == {"request_id", "method", "route", "status", "ms", "key"} for line in lines)
+    assert lines[0]["key"] and lines[0]["status"] == 200
+    assert "zeppelin" not in caplog.text
