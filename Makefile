@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(DEV): $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,prompts,server,detect,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,prompts,server,detect,detoxify,dev]'
 	touch $@
 
 demo: $(READY)       ## Generate, verify, alter, verify again, and try an unsafe prompt

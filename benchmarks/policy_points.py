@@ -99,7 +99,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     z, share = 1.96, hits / count
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return (middle - spread) / (1 + z * z / count), (middle + spread) / (1 + z * z / count)
+    scale = 1 + z * z / count
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def _in(category: str, prefixes: Iterable[str]) -> bool:

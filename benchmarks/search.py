@@ -132,7 +132,7 @@ def sqlite_bands(hashes: NDArray[np.uint8], folder: Path) -> tuple[Search, float
 
 
 def postgres_bands(hashes: NDArray[np.uint8], url: str) -> tuple[Search, float]:
-    """The same table and query on PostgreSQL; rows lie as they came, hash by hash, the index is built last."""
+    """The same table and query on PostgreSQL; rows lie as they came, hash by hash, and the index is last."""
     engine = create_engine(url)
     upgrade(engine)
     raw = engine.raw_connection()

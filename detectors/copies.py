@@ -1,17 +1,18 @@
 """Protected works in pictures and films: seconds that a registered picture or clip also shows.
 
-Every second is hashed and looked up, also mirrored. A register of up to 50,000 seconds is compared
-whole, within 60 of 256 bits; a larger one is searched by its bands, exactly within 31 bits, which
-gives away overlays and small crops. References found that way are then compared whole, so that the
-seconds in between count too. What hashes do not survive (crops beyond some per cent, rotation,
-picture in picture) is measured in ``benchmarks/copies.py`` and needs an embedding, which this check
-does not have.
+Every second is hashed and looked up, also mirrored. A register of up to 50,000 seconds (a million with
+faiss) is compared whole, within 60 of 256 bits; a larger one is searched by its bands, exactly within
+31 bits, which gives away overlays and small crops. References found that way are then compared whole,
+so that the seconds in between count too. What hashes do not survive (crops beyond some per cent,
+rotation, picture in picture) is measured in ``benchmarks/copies.py`` and needs an embedding, which
+this check does not have.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
 from guarded_sora.detectors.check import FilmReport
 from guarded_sora.detectors.fingerprint import (
@@ -34,6 +35,9 @@ MOST_LOOKUPS = 600
 MOST_REFERENCES = 32
 MOST_IN_MEMORY = 50_000
 """Registered seconds up to which all of them are compared: 1.6 megabytes, some milliseconds a look-up."""
+
+MOST_WITH_FAISS = 1_000_000
+"""The same where faiss is installed: 32 megabytes in its index, and about as long a look-up."""
 
 
 class WorksFrames:
@@ -94,7 +98,9 @@ class WorksFrames:
         version = self._works.works_version()
         with self._lock:
             if version != self._version:
-                self._small = self._works.work_hashes(most=MOST_IN_MEMORY)
+                most = MOST_WITH_FAISS if find_spec("faiss") is not None else MOST_IN_MEMORY
+                small = self._works.work_hashes(most=most)
+                self._small = small.indexed() if small is not None else None
                 self._version = version
             small = self._small
         if small is not None:

@@ -7,8 +7,9 @@ Nothing here holds a face or a picture. People are known by protected templates
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,21 +75,37 @@ class WorkReference:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WorkHashes:
     """All registered seconds at once: ``bits`` uint64 (N, 4), row i is second
-    ``positions[i]`` of ``references[i]``."""
+    ``positions[i]`` of ``references[i]``. ``index``: faiss over the same rows."""
 
     bits: NDArray[np.uint64]
     references: tuple[int, ...]
     positions: tuple[int, ...]
+    index: Any = None
+
+    def indexed(self) -> WorkHashes:
+        """The same with faiss, where it is installed: equally exact, and some fifteen times faster."""
+        if find_spec("faiss") is None or not len(self.bits):
+            return self
+        import faiss
+
+        index = faiss.IndexBinaryFlat(256)
+        index.add(np.ascontiguousarray(self.bits).view(np.uint8))
+        return replace(self, index=index)
 
     def resembling(self, bits: bytes, *, within: int) -> list[WorkHit]:
         """Every row within ``within`` bits, by comparing all of them, nearest first."""
-        distances = np.bitwise_count(self.bits ^ np.frombuffer(bits, dtype=np.uint64)).sum(axis=1)
-        rows = np.flatnonzero(distances <= within)
-        return [
-            WorkHit(
-                reference=self.references[row], position=self.positions[row], distance=int(distances[row])
+        if self.index is None:
+            every = np.bitwise_count(self.bits ^ np.frombuffer(bits, dtype=np.uint64)).sum(axis=1)
+            rows = np.flatnonzero(every <= within)
+            distances = every[rows]
+        else:
+            # It answers with distances strictly below the radius.
+            _, distances, rows = self.index.range_search(
+                np.frombuffer(bits, dtype=np.uint8)[None], within + 1
             )
-            for row in rows[np.argsort(distances[rows], kind="stable")]
+        return [
+            WorkHit(reference=self.references[row], position=self.positions[row], distance=int(distance))
+            for distance, row in sorted(zip(distances.tolist(), rows.tolist(), strict=True))
         ]
 
 

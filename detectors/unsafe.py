@@ -30,7 +30,7 @@ from guarded_sora.policies.finding import Box, Finding, Modality, TimeSpan
 OPEN_NSFW_SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 MOST_SECONDS_TOLD = 60
 
-_VERSION = "1"
+_VERSION = "2"
 
 
 class Classifier(Protocol):
@@ -97,7 +97,7 @@ class UnsafeFrames:
         """
         card = self._network.card
         seen: dict[int, list[tuple[float, Answer]]] = {item.index: [] for item in card.outputs}
-        for look in looks(frames, rate=self._rate):
+        for look in looks(frames, rate=self._rate, most_extra=1):
             answers = self._network.classify(look.frame)
             for index, places in seen.items():
                 places.append((look.time, answers[index]))

@@ -64,22 +64,28 @@ def test_the_c2pa_library_is_met_only_by_the_credentials_package() -> None:
     assert all("credentials" in p.parts for p in users)
 
 
-@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "NotImplementedError"])
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "raise NotImplementedError"])
 def test_nothing_is_left_for_later(word: str) -> None:
     found = [str(p.relative_to(ROOT)) for p in own_sources() if re.search(rf"\b{word}\b", p.read_text())]
     assert found == []
 
 
 def test_no_pickle_is_loaded() -> None:
-    """The worker's wire reads only what our own child wrote, through an unpickler that names its classes."""
+    """The worker's wire reads only what our own child wrote, through an unpickler that names its classes.
+
+    Training resumes from its own state, and Detoxify's published file is opened only under a pinned hash;
+    both as numbers, never as code.
+    """
+    allowed = ("guarded_sora/worker/", "guarded_sora/training/", "policies/adapters/detoxify.py")
     loads = [
         str(p.relative_to(ROOT))
         for p in own_sources()
         if re.search(r"pickle\.loads?\(|torch\.load\(", p.read_text())
     ]
-    assert [
-        name for name in loads if not name.startswith(("guarded_sora/worker/", "guarded_sora/training/"))
-    ] == []
+    assert [name for name in loads if not name.startswith(allowed)] == []
+    assert not [
+        str(p) for p in own_sources() if re.search(r"torch\.load\((?![^\n]*weights_only=True)", p.read_text())
+    ]
 
 
 def test_the_wheel_holds_no_tests() -> None:

@@ -21,7 +21,7 @@ from guarded_sora.detectors.errors import WeightsInvalid
 from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
 from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES
 
-WEIGHTS_SHA256 = "51d73b0d848e3a768f431483c6363b519aeeaa31852f1c5ae4f672fd26ca78a4"
+WEIGHTS_SHA256 = "44b60959d9a697aadf89ff8f0ffbefcdafff75d9089e2a1031644214dd41a4ae"
 _FORM = "guarded-sora/synthetic-triage/1"
 
 

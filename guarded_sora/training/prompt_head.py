@@ -221,12 +221,13 @@ def _descend(
     network.train()
     for _ in range(config.epochs):
         order = torch.randperm(len(inputs))
-        for rows in order.split(config.batch):
+        for start in range(0, len(order), config.batch):
+            rows = order[start : start + config.batch]
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 network(inputs[rows]), targets[rows], weight=weights[rows], reduction="sum"
             ) / len(rows)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
     network.eval()
@@ -234,7 +235,8 @@ def _descend(
 
 def _forward(features: Floats, hidden: tuple[Floats, Floats], output: tuple[Floats, Floats]) -> Numbers:
     middle = np.maximum(features @ hidden[0] + hidden[1], 0)
-    return (middle @ output[0] + output[1]).astype(np.float64)
+    result: Numbers = (middle @ output[0] + output[1]).astype(np.float64)
+    return result
 
 
 def calibrate(

@@ -133,7 +133,7 @@ class LocalModel:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(self._folder), local_files_only=True, trust_remote_code=False
             )
-            model, told = transformers.AutoModelForCausalLM.from_pretrained(
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 str(self._folder),
                 local_files_only=True,
                 trust_remote_code=False,
@@ -144,6 +144,7 @@ class LocalModel:
             raise ModelInvalid(
                 f"The model in {self._folder.name} does not load ({type(error).__name__}); check its files."
             ) from error
+        model, told = loaded
         if told["missing_keys"] or told["mismatched_keys"]:
             raise ModelInvalid(f"The weights in {self._folder.name} are not complete; get the whole model.")
         return model.eval(), tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from guarded_sora.detectors.copies import WITHIN, WorksFrames
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint, hamming
@@ -119,3 +120,27 @@ def test_a_picture_matches_a_second_of_a_clip() -> None:
 
 def test_without_a_reference_the_check_says_so() -> None:
     assert "no protected work" in WorksFrames(Works()).unavailable
+
+
+def test_faiss_answers_exactly_what_comparing_everything_answers() -> None:
+    pytest.importorskip("faiss", reason="pip install guarded-sora[search]")
+    random = np.random.default_rng(5)
+    base = random.integers(0, 2, 256, dtype=np.uint8)
+    rows = []
+    for number in range(200):
+        other = base.copy()
+        other[random.choice(256, number % 100, replace=False)] ^= 1
+        rows.append(np.packbits(other).tobytes())
+    plain = WorkHashes(
+        bits=np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(-1, 4),
+        references=tuple(range(200)),
+        positions=(0,) * 200,
+    )
+    probe = np.packbits(base).tobytes()
+    for within in (0, 31, 60):
+        found = plain.indexed().resembling(probe, within=within)
+        assert found == plain.resembling(probe, within=within)
+        assert [item.distance for item in found] == sorted(item.distance for item in found)
+        assert len(found) == 2 * (within + 1)
+    empty = WorkHashes(bits=np.zeros((0, 4), dtype=np.uint64), references=(), positions=())
+    assert empty.indexed().resembling(probe, within=60) == []

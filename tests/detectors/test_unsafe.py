@@ -57,7 +57,7 @@ def test_the_gravest_reading_is_reported_with_its_seconds_and_every_second_is_to
         ]
     )
     assert report.findings == ()
-    assert report.result.startswith("2 frames")
+    assert report.result.startswith("4 frames")
     report = check.inspect_film([film([10, 10, 10, 10, 140, 140, 250, 250])])
     (finding,) = report.findings
     assert (finding.category, finding.severity) == ("violence.graphic", 3)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import tomllib
+from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -98,7 +99,7 @@ def _decoder(card: ReaderCard, path: Path) -> BitDecoder:
     return VideoSealDecoder(weights, card.sha256)
 
 
-class _Pinned:
+class _Pinned(ABC):
     """Weights that are loaded once, from the bytes that were checked."""
 
     name = ""
@@ -133,8 +134,9 @@ class _Pinned:
                 ) from error
         return self._model
 
+    @abstractmethod
     def _load(self, data: bytes) -> Any:
-        raise NotImplementedError
+        """The network in these bytes, which were checked."""
 
 
 class TrustMarkDecoder(_Pinned):
