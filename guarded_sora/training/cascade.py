@@ -29,6 +29,8 @@ from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Run, slope
 from guarded_sora.training.world import FRAMES, Film, draw_film, render, tokens
 
+LEAST_WEIGHED = 0.3
+"""Noise level below which errors of the flow count less."""
 FAST = 2 * FRAMES - 1
 """Frames of a film at twice the rate."""
 
@@ -90,7 +92,9 @@ def stage_loss(
         with torch.no_grad():
             words = text_encoder(rows)
         flow = network(noisy, sigma * 1000, *words, clean, mask, guide)
-    error = (flow.float() - (noise - clean)).square() * (1 - mask)
+    # The flow of a correction is exact at no noise and blind at much: the error counts by the noise.
+    weight = (wide / LEAST_WEIGHED).clamp_max(1).square()
+    error = (flow.float() - (noise - clean)).square() * (1 - mask) * weight
     loss: Tensor = error.sum() / ((1 - mask).sum() * clean.shape[1])
     return loss
 
@@ -105,7 +109,7 @@ def train_cascade(out: Path, config: CascadeConfig) -> Path:
     network = SpacetimeTransformer(
         autoencoder.config.channels, config.width, config.depth, config.heads,
         config.patch or (2 if config.stage == "temporal" else 4), guide=True,
-        text_width=text_encoder.config.width,
+        text_width=text_encoder.config.width, correct=config.stage == "spatial",
     )  # fmt: skip
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = MuonAdam.of(network, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)

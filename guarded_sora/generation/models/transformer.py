@@ -34,6 +34,9 @@ from torch import Tensor, nn
 from guarded_sora.generation.models.base import ModelMixin, keep_config, split
 from guarded_sora.generation.models.packing import Segments, attend, packed_attention
 
+LEAST_SIGMA = 0.05
+"""Where the noise is less, the flow is what it would be here."""
+
 
 def positions(frames: int, height: int, width: int, text: int, device: torch.device | None = None) -> Tensor:
     """(N, 3) coordinates of a row: ``text`` tokens at the origin, then the video, frame by frame."""
@@ -103,6 +106,12 @@ class PackedClip:
     guide: Tensor | None = None
 
 
+def _batched(clip: PackedClip) -> PackedClip:
+    """The same clip with a batch axis of one."""
+    parts = {part.name: getattr(clip, part.name) for part in fields(clip)}
+    return PackedClip(**{name: None if x is None else x[None] for name, x in parts.items()})
+
+
 def spread(x: Tensor, segments: Segments | None) -> Tensor:
     """(1, S, D) of S clips -> (1, N, D) of their tokens; anything else stays as it is."""
     return x if segments is None else x[:, segments.owners(x.device)]
@@ -159,10 +168,14 @@ class SpacetimeTransformer(ModelMixin):
         layout: int = 0,
         text_width: int = 192,
         align: int = 0,
+        correct: bool = False,
     ) -> None:
         """``layout``: the last so many of ``channels`` say where things are, and are known apart.
 
         ``align`` numbers a token are told from the middle of the network in training, see ``look``.
+        ``correct``: with a guide, the network tells what to add to the guide, and the flow follows from
+        that. A token of many latents holds more noise than a narrow network can pass on, but the guide
+        holds most of the film (predicting the clean data: Li & He 2025, JiT).
         """
         super().__init__()
         inputs = 2 * channels + 1 + (layout > 0) + guide * (channels + 1)
@@ -249,15 +262,21 @@ class SpacetimeTransformer(ModelMixin):
         x = self.row(x, condition, place, seen=told)
         if seen is not None and told:
             seen.append(told[0][:, words:])
-        return from_patches(self.leave(x[:, words:]), patch, frames, height, width)
+        out = from_patches(self.leave(x[:, words:]), patch, frames, height, width)
+        return self._flow(out, clip)
+
+    def _flow(self, out: Tensor, clip: PackedClip) -> Tensor:
+        """The flow from what left the network (B, C, K, h, w)."""
+        if not self.config.correct or clip.guide is None:
+            return out
+        sigma = (clip.timestep.to(out.dtype) / 1000).clamp_min(LEAST_SIGMA)[:, None, None, None, None]
+        return (clip.latents - clip.guide[:, :-1] - out) / sigma
 
     def packed(self, clips: Sequence[PackedClip]) -> list[Tensor]:
         """Flows (C, K, h, w) of ``clips``, which share one row and do not see each other."""
         patch, entered, places, lengths = self.config.patch, [], [], []
         for clip in clips:
-            one = PackedClip(**{
-                f.name: None if (x := getattr(clip, f.name)) is None else x[None] for f in fields(clip)
-            })  # fmt: skip
+            one = _batched(clip)
             video = self.enter(self.tokens(one)) + self.kind[1]
             text = self.enter_text(one.text) + self.kind[0]
             entered.append(torch.cat([text, video], 1))
@@ -272,6 +291,6 @@ class SpacetimeTransformer(ModelMixin):
         flows = []
         for clip, part in zip(clips, row.split(lengths, 1), strict=True):
             frames, height, width = clip.latents.shape[1:]
-            flow = self.leave(part[:, clip.text.shape[0] :])
-            flows.append(from_patches(flow, patch, frames, height, width)[0])
+            out = from_patches(self.leave(part[:, clip.text.shape[0] :]), patch, frames, height, width)
+            flows.append(self._flow(out, _batched(clip))[0])
         return flows
