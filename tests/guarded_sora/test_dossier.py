@@ -316,3 +316,48 @@ def test_an_overturned_refusal_offers_a_golden_test(sora: GuardedSora, tmp_path:
     erase_person(services, services.cases.show(case_id).owner, actor="o", reason="request")
     with pytest.raises(UsageError, match="gone"):
         offer_golden(services, case_id)
+
+
+def opened(path: Path) -> bytes:
+    payloads = json.loads(read(path).get("payloads.json", b"{}")).values()
+    return b"".join(base64.b64decode(item["payload"]) for item in payloads)
+
+
+def test_nobody_reads_in_their_dossier_what_another_wrote(sora: GuardedSora, tmp_path: Path) -> None:
+    services = sora.services
+    clips = [
+        sora.generate(f"a {word} boat", seconds=1, seed=seed, context=RequestContext(actor=word)).clip_id
+        for seed, word in enumerate(("turquoise", "vermilion"))
+    ]
+    first, second = (
+        receive_notice(services, Complaint(claim="likeness", about=str(clips[0]), statement=words))
+        for words in ("wrote marmalade", "wrote peppercorn")
+    )
+    day = "2000-01-01..2100-01-01"
+
+    def words(about: str, role: str) -> bytes:
+        path = tmp_path / "own.zip"
+        return opened(make_dossier(services, about, path, role=role, viewer="reviewer-o").path)
+
+    assert b"marmalade" in (own := words(first.notice.case_id, "complainant")) and b"peppercorn" not in own
+    assert b"peppercorn" in (own := words(second.notice.case_id, "complainant")) and b"marmalade" not in own
+    assert words(str(clips[0]), "complainant") == b"", "two complained, so it is not known who reads"
+    assert b"turquoise" in (own := words(str(clips[0]), "author")) and b"vermilion" not in own
+    assert words(day, "author") == b"" == words(day, "complainant")
+    court = words(day, "court")
+    assert all(word in court for word in (b"marmalade", b"peppercorn", b"turquoise", b"vermilion"))
+
+
+def test_a_period_opens_no_words_of_a_child_safety_case(sora: GuardedSora, tmp_path: Path) -> None:
+    services = sora.services
+    clips = [sora.generate(f"a {word} kite", seconds=1, seed=9).clip_id for word in ("saffron", "umber")]
+    complaint = Complaint(claim="child_safety", about=str(clips[0]), statement="wrote bergamot")
+    case_id = receive_notice(services, complaint).notice.case_id
+    services.cases.claim("reviewer-a", case_id=case_id)
+    decide_case(services, case_id, "block", reviewer="reviewer-a", reason_code="x", note="noted cardamom")
+    path = tmp_path / "court.zip"
+    court = opened(
+        make_dossier(services, "2000-01-01..2100-01-01", path, role="court", viewer="reviewer-o").path
+    )
+    assert b"umber" in court
+    assert not [word for word in (b"saffron", b"bergamot", b"cardamom") if word in court]
