@@ -267,7 +267,8 @@ def _found(found: Any) -> dict[str, Any]:
 
 def _show_copies(found: Any) -> None:
     print_table(
-        f"{len(found.copies)} copies; {found.examined} films examined, {len(found.failed)} could not be read",
+        f"{len(found.copies)} {'copy' if len(found.copies) == 1 else 'copies'}; "
+        f"{found.examined} films examined, {len(found.failed)} could not be read",
         ("where", "known by", "clip", "file"),
         [
             (copy.place, copy.by, copy.clip_id or "", copy.path or f"sha256 {(copy.file_sha256 or '')[:16]}")
