@@ -21,6 +21,7 @@ from guarded_sora.golden_offer import offer_golden
 from guarded_sora.notices import Complaint, receive_notice
 from guarded_sora.person_erasure import erase_person
 from guarded_sora.policies.finding import RequestContext
+from guarded_sora.provenance.clip_id import ClipId
 from tests.guarded_sora.conftest import Painter
 from tests.guarded_sora.test_recovery import Failing
 
@@ -297,6 +298,25 @@ def test_held_films_go_when_their_person_is_erased(sora: GuardedSora, tmp_path: 
         sora.release_case(film_case, output=tmp_path / "clip.mp4")
     again = erase_person(services, owner, actor="operator", reason="request")
     assert (again.films, again.cases) == (0, ()) and services.log.verify().ok
+
+
+@pytest.mark.parametrize(("claim", "kept"), [("likeness", 0), ("child_safety", 1)])
+def test_a_held_film_that_a_notice_moved_aside_is_erased_unless_it_is_evidence(
+    sora: GuardedSora, tmp_path: Path, claim: str, kept: int
+) -> None:
+    services = sora.services
+    film_case = held(sora, tmp_path)
+    about = services.cases.show(film_case).subject
+    case_id = receive_notice(services, Complaint(claim=claim, about=about)).notice.case_id
+    for reviewer in ("reviewer-a", "reviewer-b")[: 1 + kept]:  # what is critical takes two
+        services.cases.claim(reviewer, case_id=case_id)
+        decide_case(services, case_id, "block", reviewer=reviewer, reason_code="x")
+    aside = services.settings.home / "withdrawn" / case_id / "held"
+    assert (aside / f"{film_case}.mp4").is_file()
+    owner = services.keys.pseudonym("actor", "ann")
+    assert erase_person(services, owner, actor="operator", reason="request").films == 1 - kept
+    assert len(list(aside.glob("*.mp4"))) == kept
+    assert bool(services.store.fingerprint(ClipId.parse(about))) is bool(kept)
 
 
 def test_an_overturned_refusal_offers_a_golden_test(sora: GuardedSora, tmp_path: Path) -> None:
