@@ -220,6 +220,18 @@ def test_what_is_no_archive(
     assert json.loads(capsys.readouterr().out)["holds"] is False
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_packed_data_that_was_damaged(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "d.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("manifest.json", "{}" * 1000)
+    data = bytearray(path.read_bytes())
+    data[45:60] = bytes(byte ^ 0xFF for byte in data[45:60])
+    path.write_bytes(data)
+    with pytest.raises(CheckFailed):
+        check_dossier(path, "key")
+
+
 def test_another_log_s_key_opens_nothing(court: Path, tmp_path: Path) -> None:
     with GuardedSora.open(home=tmp_path / "other", backend=Painter()) as other:
         vkey = other.services.log.vkey
