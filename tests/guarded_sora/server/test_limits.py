@@ -187,7 +187,9 @@ def test_tiles_checkpoint_and_proofs_are_those_of_the_log(tight: Running) -> Non
         note = client.get("/audit/checkpoint").text
         size = int(note.splitlines()[1])
         assert 0 < size < 256
-        bundle = client.get(f"/audit/tile/entries/000.p/{size}").content
+        answer = client.get(f"/audit/tile/entries/000.p/{size}")
+        bundle = answer.content
+        assert "private" in answer.headers["cache-control"], "no shared cache hands it to one without a key"
         leaves = client.get(f"/audit/tile/0/000.p/{size}").content
         hashes = []
         while bundle:
