@@ -229,6 +229,10 @@ def hand_off_command(
         click.echo(
             f"sha256 {done.sha256}; {done.deleted} films of ours were deleted; audit record {done.seq}"
         )
+        if film is not None and film.exists():
+            click.echo(
+                f"The film given lies outside this installation; delete it yourself: {clean(str(film))}"
+            )
         click.echo("Its recipient opens it with: openssl cms -decrypt -inform DER -in FILE -inkey KEY")
     return OK
 

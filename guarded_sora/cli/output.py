@@ -39,13 +39,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
     for row in rows:
         table.add_row(*(clean(str(cell)) for cell in row))
     # Into a pipe nothing is cut off or wrapped: another program wants whole ids.
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    if title:  # above the table, not in it: a table without rows would fold its title
+        console.print(clean(title), style="italic", highlight=False)
+    console.print(table)
 
 
 def clean(text: str) -> str:

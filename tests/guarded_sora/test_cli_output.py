@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guarded_sora.cli.main import main
-from guarded_sora.cli.output import show_release, show_verdict
+from guarded_sora.cli.output import print_table, show_release, show_verdict
 
 
 def released() -> Any:
@@ -77,3 +77,9 @@ def test_search_in_prompts_says_when_none_are_indexed(
             main(command)
         assert ended.value.code == 0
         assert ("GUARDED_SORA_INDEX_PROMPTS=1" in capsys.readouterr().err) is expected
+
+
+def test_title_of_an_empty_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    title = "0 copies; 0 films examined, 0 could not be read"
+    print_table(title, ("a", "b"), [])
+    assert capsys.readouterr().out.splitlines()[0] == title
