@@ -7,6 +7,7 @@ elsewhere can: in an append-only file, at a web address, or with a witness who s
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import time
 import urllib.error
@@ -245,7 +246,7 @@ def _checked(url: str) -> str:
 def _post(url: str, body: bytes) -> tuple[int, str, str]:
     request = urllib.request.Request(url, data=body, method="POST", headers={"content-type": "text/plain"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as answer:
             return (
                 answer.status,
                 answer.headers.get("content-type", ""),
@@ -257,7 +258,14 @@ def _post(url: str, body: bytes) -> tuple[int, str, str]:
             error.headers.get("content-type", ""),
             error.read(65_536).decode("utf-8", "replace"),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise FileFailed(
             f"{url} could not be reached ({type(error).__name__}); the checkpoint waits."
         ) from error
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST goes on as a GET without its body: its 200 would count as published."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

@@ -15,9 +15,11 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -176,6 +178,49 @@ def pdq_method() -> tuple[Callable[[Film], Any], Callable[[Any, Any], float]]:
     return hashes, lambda a, b: min(float((x != y).mean()) for x in a for y in b)
 
 
+def threatexchange_method() -> tuple[Callable[[Film], Any], Callable[[Any, Any], float]]:
+    """PDQ as ``threatexchange`` takes and compares it: a picture's bytes, one a second."""
+    from threatexchange.signal_type.pdq.pdq_utils import simple_distance
+    from threatexchange.signal_type.pdq.signal import PdqSignal
+
+    def hashes(film: Film) -> list[str]:
+        found = []
+        for frame in film[:: round(FPS)]:
+            coded = cv2.imencode(".png", np.ascontiguousarray(frame[..., ::-1]))[1].tobytes()
+            found.append(PdqSignal.hash_from_bytes(coded))
+        return found
+
+    return hashes, lambda a, b: min(simple_distance(x, y) / 256 for x in a for y in b if x and y)
+
+
+def videohash2_method() -> tuple[Callable[[Film], Any], Callable[[Any, Any], float]]:
+    """videohash2's own collage, tiles and hash. Its frames (144 x 144, one a second) are written by us,
+    since it calls an ffmpeg program for them."""
+    from PIL import Image
+    from videohash2.collagemaker import MakeCollage
+    from videohash2.tilemaker import make_tile
+    from videohash2.utils import get_list_of_all_files_in_dir
+    from videohash2.videohash import VideoHash
+
+    def hashes(film: Film) -> list[int]:
+        with tempfile.TemporaryDirectory(prefix="videohash-") as folder:
+            frames, tiles = Path(folder) / "frames", Path(folder) / "tiles"
+            frames.mkdir()
+            tiles.mkdir()
+            for number, frame in enumerate(film[:: round(FPS)]):
+                small = Image.fromarray(frame).resize((144, 144), Image.Resampling.BICUBIC)
+                small.save(frames / f"video_frame_{number:07d}.jpeg")
+            made = VideoHash.__new__(VideoHash)
+            collage = str(Path(folder) / "collage.jpg")
+            MakeCollage(get_list_of_all_files_in_dir(f"{frames}/"), collage, collage_image_width=1024)
+            make_tile(f"{frames}/", str(Path(folder) / "row.png"), f"{tiles}/")
+            made.tiles_dir, made.image, made.bits_in_hash = f"{tiles}/", Image.open(collage), 64
+            made._calc_hash()
+            return list(made.bitlist)
+
+    return hashes, lambda a, b: float(np.mean([x != y for x, y in zip(a, b, strict=True)]))
+
+
 def methods() -> dict[str, tuple[Callable[[Film], Any], Callable[[Any, Any], float]]]:
     found: dict[str, tuple[Callable[[Film], Any], Callable[[Any, Any], float]]] = {
         "ours": (ours, ours_distance)
@@ -185,6 +230,10 @@ def methods() -> dict[str, tuple[Callable[[Film], Any], Callable[[Any, Any], flo
         found["imagehash dhash"] = imagehash_method("dhash")
     if importlib.util.find_spec("pdqhash"):
         found["pdqhash"] = pdq_method()
+    if importlib.util.find_spec("threatexchange"):
+        found["threatexchange PDQ"] = threatexchange_method()
+    if importlib.util.find_spec("videohash2"):
+        found["videohash2"] = videohash2_method()
     return found
 
 
@@ -268,11 +317,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         return
     print("peers:", ", ".join(f"{name} {value}" for name, value in peers.items()))
-    print(f"{'edit':<22}" + "".join(f"{method:>18}" for method in table))
+    print(f"{'edit':<22}" + "".join(f"{method:>20}" for method in table))
     for name in EDITS:
-        print(f"{name:<22}" + "".join(f"{result['recall'][name]:>18.2f}" for result in table.values()))
+        print(f"{name:<22}" + "".join(f"{result['recall'][name]:>20.2f}" for result in table.values()))
     for key in ("closest stranger", "cpu ms per second of film"):
-        print(f"{key:<22}" + "".join(f"{result[key]:>18.3f}" for result in table.values()))
+        print(f"{key:<22}" + "".join(f"{result[key]:>20.3f}" for result in table.values()))
 
 
 if __name__ == "__main__":

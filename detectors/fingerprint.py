@@ -144,6 +144,21 @@ def mirrored(bits: bytes) -> bytes:
     return (int.from_bytes(bits) ^ int.from_bytes(_mirror_mask())).to_bytes(BITS // 8)
 
 
+def to_pdq(bits: bytes) -> str:
+    """The hash in the order in which PDQ tools write theirs: 64 hexadecimal digits, last frequency first."""
+    if len(bits) != BITS // 8:
+        raise ValueError(f"a hash has {BITS // 8} bytes, not {len(bits)}")
+    return _reversed(bits).hex()
+
+
+def from_pdq(text: str) -> bytes:
+    """The 32 bytes of a hash that a PDQ tool wrote. Raises ``ValueError`` for anything else."""
+    cleaned = text.strip()
+    if len(cleaned) != BITS // 4:
+        raise ValueError(f"a PDQ hash has {BITS // 4} hexadecimal digits, not {len(cleaned)}")
+    return _reversed(bytes.fromhex(cleaned))
+
+
 def match(
     a: Sequence[SecondHash], b: Sequence[SecondHash], same: int = SAME, min_quality: int = MIN_QUALITY
 ) -> FingerprintMatch:
@@ -259,6 +274,10 @@ def _compare(
         distance=float(np.mean(distances)) if distances else nearest,
         flat=flat,
     )
+
+
+def _reversed(bits: bytes) -> bytes:
+    return np.packbits(np.unpackbits(np.frombuffer(bits, dtype=np.uint8))[::-1]).tobytes()
 
 
 def _matrix(hashes: Sequence[bytes]) -> NDArray[np.uint64]:

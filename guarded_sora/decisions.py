@@ -16,6 +16,7 @@ from guarded_sora.audit.entry import Entry
 from guarded_sora.audit.errors import AuditError
 from guarded_sora.copies import Copy, Wanted
 from guarded_sora.errors import StoreError, UsageError
+from guarded_sora.media import sha256_file
 from guarded_sora.notices import is_notice, known_copies, look_for_copies, wanted_of, write_event
 from guarded_sora.progress import Progress
 from guarded_sora.provenance.clip_id import ClipId
@@ -179,7 +180,7 @@ def _clear(
     found = [copy.path for copy in copies if copy.path is not None]
     candidates = [*(default_place(services, clip_id) for clip_id in clips), *found]
     candidates.append(held_film(services, case.case_id))
-    aside = _aside(services, case)
+    aside = _aside(services, case.case_id)
     moved: list[Path] = []
     elsewhere: list[Path] = []
     for path in dict.fromkeys(item.resolve() for item in candidates):
@@ -219,22 +220,36 @@ def _let_back(services: Services, case: Case, actor: str) -> Settled:
             back.append(clip_id)
     moved: list[Path] = []
     for folder in (services.settings.clips, services.settings.held):
-        aside = _aside(services, case) / folder.name
-        for path in sorted(aside.iterdir()) if aside.is_dir() else ():
+        aside = _aside(services, case.case_id) / folder.name
+        homes: dict[str, Path] = {}
+        # Films first: a contact sheet goes where its film goes.
+        for path in sorted(aside.iterdir(), key=lambda item: item.suffix == ".png") if aside.is_dir() else ():
+            stem = path.stem.removesuffix(".contact-sheet")
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                os.replace(path, folder / path.name)
+                if path.suffix != ".png":
+                    homes[stem] = _home_of(services, path, folder)
+                home = homes.get(stem, folder)
+                home.mkdir(mode=0o777 if home == folder else 0o700, parents=True, exist_ok=True)
+                os.replace(path, home / path.name)
             except OSError as error:
                 raise StoreError(
                     f"{path} could not be put back ({error.strerror}); unlock its folder, then run "
                     f"'guarded-sora cases carry-out {case.case_id}'."
                 ) from error
-            moved.append(folder / path.name)
+            if home == folder:
+                moved.append(folder / path.name)
     body = {"clips": [str(clip_id) for clip_id in back], "lifted": lifted, "moved": len(moved)}
     write_event(services, LET_BACK, case, body, actor=actor)
     return Settled(case=case, clips=tuple(back), moved=tuple(moved))
 
 
-def _aside(services: Services, case: Case) -> Path:
+def _home_of(services: Services, film: Path, folder: Path) -> Path:
+    """``folder``, or where another case that keeps this film down has its films: lifting one notice must
+    not bring back what the other took down."""
+    kept = services.stay_downs.of_file(sha256_file(film))
+    return folder if kept is None else _aside(services, kept.case_id) / folder.name
+
+
+def _aside(services: Services, case_id: str) -> Path:
     """Where the films of a notice lie while they are down."""
-    return services.settings.home / "withdrawn" / case.case_id
+    return services.settings.home / "withdrawn" / case_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from guarded_sora.audit.case import CLOSED, Case
 from guarded_sora.audit.erasure import Erased
@@ -28,8 +29,9 @@ class PersonErased:
 def erase_person(services: Services, owner: str, *, actor: str, reason: str) -> PersonErased:
     """Erase what is kept of the pseudonym ``owner``; every proof goes on holding.
 
-    Films of theirs that wait under ``home/held`` are deleted, their fingerprints forgotten and their
-    cases ended. What was released is not ours to take back. Doing it again finishes what a crash cut off.
+    Films of theirs that wait under ``home/held``, or lie aside after a notice, are deleted, their
+    fingerprints forgotten and their cases ended. What was released is not ours to take back. Doing it
+    again finishes what a crash cut off.
 
     Raises:
         AuditError: ``ErasureRefused`` under a hold; nothing was erased or deleted then.
@@ -57,11 +59,13 @@ def erase_person(services: Services, owner: str, *, actor: str, reason: str) -> 
 
 def _drop_film(services: Services, case: Case) -> int:
     film = held_film(services, case.case_id)
-    paths = (film, working_film(services, case.case_id), *pictures_of(services, film))
+    aside = _aside(services, case.case_id)
+    films = (film, working_film(services, case.case_id), *(path for path in aside if path.suffix != ".png"))
+    paths = (*films, *pictures_of(services, film), *aside)
     there = [path for path in paths if path.is_file()]
     try:
         for path in there:
-            path.unlink()
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise MediaError(
             f"{error.filename} could not be deleted ({error.strerror}); unlock it and erase again."
@@ -74,4 +78,14 @@ def _drop_film(services: Services, case: Case) -> int:
         if record is not None and record.state is ClipState.HELD:
             services.store.settle(record.clip_id, state=ClipState.WITHDRAWN)
             services.store.forget(record.clip_id)
-    return int(film in there or paths[1] in there)
+        elif record is not None and aside:
+            services.store.forget(record.clip_id)
+    return int(any(path in there for path in films))
+
+
+def _aside(services: Services, case_id: str) -> tuple[Path, ...]:
+    """What a notice took down while it waited lies under the notice's case. Of a child-safety notice it is
+    evidence, kept until it is handed off."""
+    found = (services.settings.home / "withdrawn").glob(f"*/held/{case_id}.*")
+    kinds = {path: services.cases.show(path.parent.parent.name).kind for path in found}
+    return tuple(path for path, kind in sorted(kinds.items()) if kind != "notice.child_safety")

@@ -98,6 +98,10 @@ def scan(
     Raises:
         UsageError: a path that is not there, or ``out`` exists and ``resume`` was not asked for.
     """
+    paths = tuple(paths)
+    for path in paths:  # before a film is looked at, and before ``out`` exists
+        if not path.exists():
+            raise UsageError(f"{path} is neither a file nor a folder; check the path.")
     start = time.monotonic()
     done = _done(out) if resume else _fresh(out)
     summary = Summary()

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,8 @@ def _read(path: Path) -> dict[str, bytes]:
             for item in items:
                 if item.filename in files or item.is_dir():
                     raise CheckFailed("The dossier holds a folder, or two files of one name.")
+                if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise CheckFailed(f"The file {item.filename} of the dossier is packed in another way.")
                 with archive.open(item) as file:
                     # The size the archive states is the sender's word; what comes out counts.
                     data = file.read(left + 1)
@@ -85,7 +88,14 @@ def _read(path: Path) -> dict[str, bytes]:
                 if left < 0:
                     raise CheckFailed(f"The dossier holds more than {MAX_BYTES >> 20} MiB.")
                 files[item.filename] = data
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise CheckFailed("The dossier is no archive that can be read; it was cut off or changed.") from error
     return files
 

@@ -99,6 +99,12 @@ def search(
             body = {"found": len(found)}
             log.append([Event(kind="payload.searched", actor="operator", subject=log.origin, body=body)])
         show(found, as_json=as_json)
+        if "text" in filters and not found and not services.settings.index_prompts and not quiet:
+            click.echo(
+                "Prompts are not indexed here: set GUARDED_SORA_INDEX_PROMPTS=1 to find those of films made "
+                "from then on.",
+                err=True,
+            )
     return OK
 
 

@@ -106,7 +106,11 @@ def claim(
             lease_seconds=60 * minutes,
         )
     if case is None:
-        click.echo("There is no such case that you can take now.", err=True)
+        click.echo(
+            "There is no case that you can take now: none waits, another reviewer holds it, or you decided "
+            "it before; see 'guarded-sora cases list'.",
+            err=True,
+        )
         return 1
     show_case(case, as_json=as_json, said=f"case {case.case_id} ({case.kind}) is yours for {minutes} minutes")
     return OK
@@ -222,7 +226,9 @@ def decide(
             }
         )
         return OK
-    click.echo(f"case {case.case_id} is now {case.state}" + (f": {case.action}" if case.action else ""))
+    waits = {"second": " (another reviewer must decide, too)", "disputed": " (a third reviewer must decide)"}
+    outcome = f": {case.action}" if case.action else waits.get(case.state, "")
+    click.echo(f"case {case.case_id} is now {case.state}{outcome}")
     for clip_id in done.clips:
         click.echo(f"  {'taken down' if case.action == 'block' else 'let back'}: {clip_id}")
     for path in done.elsewhere:

@@ -229,6 +229,10 @@ def hand_off_command(
         click.echo(
             f"sha256 {done.sha256}; {done.deleted} films of ours were deleted; audit record {done.seq}"
         )
+        if film is not None and film.exists():
+            click.echo(
+                f"The film given lies outside this installation; delete it yourself: {clean(str(film))}"
+            )
         click.echo("Its recipient opens it with: openssl cms -decrypt -inform DER -in FILE -inkey KEY")
     return OK
 
@@ -267,7 +271,8 @@ def _found(found: Any) -> dict[str, Any]:
 
 def _show_copies(found: Any) -> None:
     print_table(
-        f"{len(found.copies)} copies; {found.examined} films examined, {len(found.failed)} could not be read",
+        f"{len(found.copies)} {'copy' if len(found.copies) == 1 else 'copies'}; "
+        f"{found.examined} films examined, {len(found.failed)} could not be read",
         ("where", "known by", "clip", "file"),
         [
             (copy.place, copy.by, copy.clip_id or "", copy.path or f"sha256 {(copy.file_sha256 or '')[:16]}")

@@ -83,5 +83,5 @@ def command(
     ):
         releases = generate(sora.services, request, context, output=output, count=count, progress=shown)
     for release in releases:
-        show_release(release, as_json=as_json)
+        show_release(release, as_json=as_json, profile=request.profile, region=region)
     return OK

@@ -39,13 +39,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
     for row in rows:
         table.add_row(*(clean(str(cell)) for cell in row))
     # Into a pipe nothing is cut off or wrapped: another program wants whole ids.
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    if title:  # above the table, not in it: a table without rows would fold its title
+        console.print(clean(title), style="italic", highlight=False)
+    console.print(table)
 
 
 def clean(text: str) -> str:
@@ -106,8 +109,13 @@ def refusal(*, as_json: bool) -> Iterator[None]:
         raise click.exceptions.Exit(status_of(answer)) from answer
 
 
-def show_release(release: Release, *, as_json: bool) -> None:
-    """A release as JSON, or as a person wants to see it: where it is and how long each stage took."""
+def show_release(
+    release: Release, *, as_json: bool, profile: tuple[str, ...] = (), region: str | None = None
+) -> None:
+    """A release as JSON, or as a person wants to see it: where it is and how long each stage took.
+
+    ``profile``: laws that were asked for. ``region``: of the request; "" says that it was not given.
+    """
     if as_json:
         print_json(release.as_json())
         return
@@ -116,9 +124,12 @@ def show_release(release: Release, *, as_json: bool) -> None:
     click.echo(f"clip id        {release.clip_id}")
     pack = release.decision.pack
     click.echo(f"decision       {release.decision.action.value} (pack {pack.id} {pack.version})")
-    labels = sorted(item for item in release.decision.obligations if item.startswith("label:"))
+    from guarded_sora.layers import laws_for
+
+    labels = laws_for(release.decision, profile)
     if labels:
-        click.echo(f"visible label  {', '.join(labels)} (an unknown region counts as the strictest)")
+        why = " (an unknown region counts as the strictest)" if region == "" and not profile else ""
+        click.echo(f"labels for     {', '.join(labels)}{why}")
     click.echo(f"audit record   {release.audit_seq}")
     if release.expanded:
         click.echo(f"expanded to    {clean(release.expanded)}")
@@ -149,6 +160,8 @@ def show_verdict(verdict: Verdict) -> None:
     for law, clauses in verdict.rules.items():
         for name, clause in clauses.items():
             click.echo(f"  {law:<12} {name:<12} {clause['state']:<14} {clean(str(clause['title']))}")
+            if clause["state"] == "fail" and clause.get("evidence"):
+                click.echo(f"  {'':<40} because: {clean(str(clause['evidence']))}")
     for notice in verdict.notices:
         click.echo(f"  notice       {notice}")
     click.echo(f"  audit record {verdict.audit.seq}")

@@ -63,5 +63,5 @@ def command(
             context=request_context(actor, tenant, age_tier, region, consents),
             progress=shown,
         )
-    show_release(release, as_json=as_json)
+    show_release(release, as_json=as_json, profile=laws(profile), region=region)
     return OK

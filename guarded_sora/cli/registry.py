@@ -10,6 +10,7 @@ import click
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import output_options, settings_from, state_options
 from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress
+from guarded_sora.cli.registry_hashes import hashes
 from guarded_sora.cli.times import iso_time
 
 _KINDS = ("person", "character", "brand", "work")
@@ -134,6 +135,9 @@ def _kind_group(kind: str) -> click.Group:
 
 for _kind in _KINDS:
     command.add_command(_kind_group(_kind))
+
+
+command.add_command(hashes)
 
 
 @command.group("consent")

@@ -19,7 +19,8 @@ from guarded_sora.errors import UsageError
     type=click.Choice(["credentials", "provenance", "full"]),
     default="full",
     show_default=True,
-    help="credentials reads no pixels; provenance adds mark and fingerprint; full adds the detector.",
+    help="credentials reads no pixels, so our own films stay inconclusive; provenance adds mark and "
+    "fingerprint; full adds the detector.",
 )
 @click.option("--rules", default="", help="Laws to check clause by clause: eu,us-ca,cn,in,kr.")
 @click.option("--rubric", is_flag=True, help="Check the manifest against the conformance rubric.")

@@ -110,7 +110,9 @@ def _payloads(services: Services, found: Contents, role: str, viewer: str) -> di
         return {}
     opened: dict[str, dict[str, str]] = {}
     for entry in found.entries:
-        if entry.payload is None or (found.owners is not None and _owner(found, entry) not in found.owners):
+        if entry.payload is None or entry.subject in found.closed:
+            continue
+        if found.owners is not None and _owner(found, entry) not in found.owners:
             continue
         disclosed = services.log.disclose(entry.seq, viewer=viewer, reason=f"dossier for {role}")
         if disclosed is not None:

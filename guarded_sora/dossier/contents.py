@@ -16,13 +16,15 @@ from guarded_sora.services import Services
 
 ROLES = ("regulator", "court", "complainant", "author", "public")
 """``regulator``: every entry and the policy text, nobody's words. ``court``: the words too, and each look
-at them is logged. ``complainant`` and ``author``: their own words, and nothing of how reviewers work.
+at them is logged. ``complainant`` and ``author``: their own words in what is about one notice or one
+clip (never those of others who complained of it or asked for it), and nothing of how reviewers work.
 ``public``: nobody's words, and nothing of how reviewers work."""
 
 MOST_ENTRIES = 50_000
 _INNER = ("case.claimed", "case.returned", "payload.viewed")
 _PERIOD_KINDS = ("request.*", "release.*", "case.*", "notice.*", "strike.*", "appeal.*", "stay_down.*")
 _PERIOD_ALONE = ("payload.erased", "payload.erasure_refused", "payload.held", "consent.withdrawn")
+_SEALED = "notice.child_safety"
 _DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 _MOST_PAGES = 10_000
 
@@ -40,7 +42,8 @@ class About:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """``entries`` in the order of the log; ``withheld`` were left out for the role; ``owners`` whose
-    words the role may read, None for anybody's; ``sealed``: a child-safety case, whose words nobody may."""
+    words the role may read, None for anybody's; ``sealed``: a child-safety case, whose words nobody may;
+    ``closed``: in a period, the subjects of the entries that such a case seals."""
 
     about: About
     entries: tuple[Entry, ...]
@@ -49,6 +52,7 @@ class Contents:
     cases: tuple[Case, ...] = ()
     clips: tuple[ClipId, ...] = ()
     sealed: bool = False
+    closed: frozenset[str] = frozenset()
 
 
 def parse_about(services: Services, text: str) -> About:
@@ -103,23 +107,53 @@ def gather(services: Services, about: About, role: str) -> Contents:
         about=about,
         entries=tuple(shown),
         withheld=len(ordered) - len(shown),
-        owners=_owners(role, cases, shown),
+        owners=_owners(services, role, about, cases),
         cases=cases,
         clips=clips,
-        sealed=any(case.kind == "notice.child_safety" for case in cases),
+        sealed=any(case.kind == _SEALED for case in cases),
+        closed=_closed(services) if about.kind == "period" and role == "court" else frozenset(),
     )
 
 
-def _owners(role: str, cases: tuple[Case, ...], entries: Iterable[Entry]) -> frozenset[str] | None:
-    match role:
-        case "court":
-            return None
-        case "complainant":
-            return frozenset(case.owner for case in cases if case.kind.startswith("notice."))
-        case "author":
-            return frozenset(entry.actor for entry in entries if entry.kind == "request.intent")
-        case _:
-            return frozenset()
+def _owners(services: Services, role: str, about: About, cases: tuple[Case, ...]) -> frozenset[str] | None:
+    """Whose words the role may read. The complainant and the author are one person each: whoever sent the
+    notice, whoever asked for the clip. Where it could be several, it is nobody."""
+    if role == "court":
+        return None
+    if about.kind == "period" or role not in ("complainant", "author"):
+        return frozenset()
+    own = [case for case in cases if case.case_id == about.id]
+    if role == "complainant":
+        notices = [case for case in own or cases if case.kind.startswith("notice.")]
+        owners = frozenset(case.owner for case in notices)
+        return owners if len(owners) == 1 else frozenset()
+    subject = own[0].subject if own else about.id
+    try:
+        record = services.store.by_id(ClipId.parse(subject))
+    except UsageError:
+        intent = subject
+    else:
+        intent = record.intent_id if record is not None else ""
+    entries = services.log.search(subject=intent, kind="request.intent", limit=1) if intent else []
+    return frozenset(entry.actor for entry in entries)
+
+
+def _closed(services: Services) -> frozenset[str]:
+    """Subjects of every entry that tells of a child-safety case, its clips, or attempts to bring one back."""
+    closed: set[str] = set()
+    after: int | None = None
+    while page := services.cases.list(kind=_SEALED, after=after, limit=1000):
+        for case in page:
+            cases, clips = _related(services, About(kind="case", id=case.case_id))
+            closed |= {name for item in cases for name in (item.case_id, item.subject)}
+            closed |= {str(clip_id) for clip_id in clips}
+            records = [services.store.by_id(clip_id) for clip_id in clips]
+            closed |= {record.intent_id for record in records if record is not None}
+            for item in cases:
+                for entries in _pages(services, subject=item.case_id, kind="stay_down.refused"):
+                    closed |= {str(entry.body["intent"]) for entry in entries}
+        after = page[-1].opened_seq
+    return frozenset(closed)
 
 
 def _related(services: Services, about: About) -> tuple[tuple[Case, ...], tuple[ClipId, ...]]:

@@ -29,7 +29,8 @@ Key = Annotated[Principal, needs("audit.read")]
 WIDTH = 256
 _BYTES = "application/octet-stream"
 _PLACE = re.compile(r"((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
-_LONG = "public, max-age=31536000, immutable"
+# Private: what a key opened must not be answered by a shared cache to somebody without one.
+_LONG = "private, max-age=31536000, immutable"
 
 
 @router.get(

@@ -84,6 +84,10 @@ class DetoxifyCheck:
             for piece in self._pieces(sanitise(text)):
                 for label, score in self._model.predict(piece).items():
                     best[label] = max(best.get(label, 0.0), float(score))
+        # The published models differ in their outputs; what a card reads by name must be there.
+        absent = self._readings.keys() - best.keys()
+        if absent and (self._readings is not READINGS or absent == self._readings.keys()):
+            raise ModelInvalid(f"{self.name} does not give every output that its card reads; correct it.")
         read = [
             (label, score, self._readings[label]) for label, score in best.items() if label in self._readings
         ]

@@ -82,6 +82,10 @@ class ModerationsCheck:
                 if (reading := self._reading(label, bool(flags.get(label)))) is not None
             ]
             flagged = bool(result["flagged"])
+            # Silence about what was asked for is no word that nothing was found.
+            missing = [label for label in self._readings or () if label not in labels]
+            if missing or not labels:
+                raise KeyError("labels")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ServiceFailed(f"{self.name} answered in another shape than /v1/moderations.") from error
         found = findings_of(self.name, self.version, read)

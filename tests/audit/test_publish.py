@@ -117,6 +117,34 @@ def test_a_web_address_gets_the_note(small):
         HttpPublisher("file:///etc/passwd")
 
 
+@pytest.mark.parametrize("answer", [301, 302, 303, 307, 308, "nonsense"])
+def test_a_redirect_or_nonsense_is_not_taken_for_published(small, answer):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            if answer == "nonsense":
+                self.wfile.write(b"\x00\xff nonsense\r\n\r\n")
+                return
+            self.send_response(answer)
+            self.send_header("location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(FileFailed):
+            HttpPublisher(f"http://127.0.0.1:{server.server_port}/checkpoints").publish(small.checkpoint())
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_witness_cosigns_what_continues(log):
     fake = FakeWitness(log.vkey)
     witness = Witness(log, "https://witness.example", fake.vkey, fake.post)

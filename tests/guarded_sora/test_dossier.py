@@ -21,6 +21,7 @@ from guarded_sora.golden_offer import offer_golden
 from guarded_sora.notices import Complaint, receive_notice
 from guarded_sora.person_erasure import erase_person
 from guarded_sora.policies.finding import RequestContext
+from guarded_sora.provenance.clip_id import ClipId
 from tests.guarded_sora.conftest import Painter
 from tests.guarded_sora.test_recovery import Failing
 
@@ -219,6 +220,18 @@ def test_what_is_no_archive(
     assert json.loads(capsys.readouterr().out)["holds"] is False
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_packed_data_that_was_damaged(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "d.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("manifest.json", "{}" * 1000)
+    data = bytearray(path.read_bytes())
+    data[45:60] = bytes(byte ^ 0xFF for byte in data[45:60])
+    path.write_bytes(data)
+    with pytest.raises(CheckFailed):
+        check_dossier(path, "key")
+
+
 def test_another_log_s_key_opens_nothing(court: Path, tmp_path: Path) -> None:
     with GuardedSora.open(home=tmp_path / "other", backend=Painter()) as other:
         vkey = other.services.log.vkey
@@ -299,6 +312,25 @@ def test_held_films_go_when_their_person_is_erased(sora: GuardedSora, tmp_path: 
     assert (again.films, again.cases) == (0, ()) and services.log.verify().ok
 
 
+@pytest.mark.parametrize(("claim", "kept"), [("likeness", 0), ("child_safety", 1)])
+def test_a_held_film_that_a_notice_moved_aside_is_erased_unless_it_is_evidence(
+    sora: GuardedSora, tmp_path: Path, claim: str, kept: int
+) -> None:
+    services = sora.services
+    film_case = held(sora, tmp_path)
+    about = services.cases.show(film_case).subject
+    case_id = receive_notice(services, Complaint(claim=claim, about=about)).notice.case_id
+    for reviewer in ("reviewer-a", "reviewer-b")[: 1 + kept]:  # what is critical takes two
+        services.cases.claim(reviewer, case_id=case_id)
+        decide_case(services, case_id, "block", reviewer=reviewer, reason_code="x")
+    aside = services.settings.home / "withdrawn" / case_id / "held"
+    assert (aside / f"{film_case}.mp4").is_file()
+    owner = services.keys.pseudonym("actor", "ann")
+    assert erase_person(services, owner, actor="operator", reason="request").films == 1 - kept
+    assert len(list(aside.glob("*.mp4"))) == kept
+    assert bool(services.store.fingerprint(ClipId.parse(about))) is bool(kept)
+
+
 def test_an_overturned_refusal_offers_a_golden_test(sora: GuardedSora, tmp_path: Path) -> None:
     import yaml
 
@@ -316,3 +348,48 @@ def test_an_overturned_refusal_offers_a_golden_test(sora: GuardedSora, tmp_path:
     erase_person(services, services.cases.show(case_id).owner, actor="o", reason="request")
     with pytest.raises(UsageError, match="gone"):
         offer_golden(services, case_id)
+
+
+def opened(path: Path) -> bytes:
+    payloads = json.loads(read(path).get("payloads.json", b"{}")).values()
+    return b"".join(base64.b64decode(item["payload"]) for item in payloads)
+
+
+def test_nobody_reads_in_their_dossier_what_another_wrote(sora: GuardedSora, tmp_path: Path) -> None:
+    services = sora.services
+    clips = [
+        sora.generate(f"a {word} boat", seconds=1, seed=seed, context=RequestContext(actor=word)).clip_id
+        for seed, word in enumerate(("turquoise", "vermilion"))
+    ]
+    first, second = (
+        receive_notice(services, Complaint(claim="likeness", about=str(clips[0]), statement=words))
+        for words in ("wrote marmalade", "wrote peppercorn")
+    )
+    day = "2000-01-01..2100-01-01"
+
+    def words(about: str, role: str) -> bytes:
+        path = tmp_path / "own.zip"
+        return opened(make_dossier(services, about, path, role=role, viewer="reviewer-o").path)
+
+    assert b"marmalade" in (own := words(first.notice.case_id, "complainant")) and b"peppercorn" not in own
+    assert b"peppercorn" in (own := words(second.notice.case_id, "complainant")) and b"marmalade" not in own
+    assert words(str(clips[0]), "complainant") == b"", "two complained, so it is not known who reads"
+    assert b"turquoise" in (own := words(str(clips[0]), "author")) and b"vermilion" not in own
+    assert words(day, "author") == b"" == words(day, "complainant")
+    court = words(day, "court")
+    assert all(word in court for word in (b"marmalade", b"peppercorn", b"turquoise", b"vermilion"))
+
+
+def test_a_period_opens_no_words_of_a_child_safety_case(sora: GuardedSora, tmp_path: Path) -> None:
+    services = sora.services
+    clips = [sora.generate(f"a {word} kite", seconds=1, seed=9).clip_id for word in ("saffron", "umber")]
+    complaint = Complaint(claim="child_safety", about=str(clips[0]), statement="wrote bergamot")
+    case_id = receive_notice(services, complaint).notice.case_id
+    services.cases.claim("reviewer-a", case_id=case_id)
+    decide_case(services, case_id, "block", reviewer="reviewer-a", reason_code="x", note="noted cardamom")
+    path = tmp_path / "court.zip"
+    court = opened(
+        make_dossier(services, "2000-01-01..2100-01-01", path, role="court", viewer="reviewer-o").path
+    )
+    assert b"umber" in court
+    assert not [word for word in (b"saffron", b"bergamot", b"cardamom") if word in court]

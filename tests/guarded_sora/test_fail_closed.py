@@ -56,6 +56,7 @@ STAGES = (
     "generate",
     "reserve_id",
     "mark_and_encode",
+    "thumbnail",
     "sign",
     "read_mark",
     "read_credentials",

@@ -234,7 +234,7 @@ def test_nothing_is_left_in_the_work_folder(sora: GuardedSora, tmp_path: Path) -
         ({"prompt": PROMPT, "seconds": 0}, "more than 0"),
         ({"prompt": PROMPT, "seconds": -3}, "more than 0"),
         ({"prompt": PROMPT, "seconds": float("nan")}, "more than 0"),
-        ({"prompt": PROMPT, "size": (0, 256)}, "16 to 4096"),
+        ({"prompt": PROMPT, "size": (0, 256)}, "48 to 4096"),
         ({"prompt": PROMPT, "seed": -1}, "seed"),
         ({"prompt": PROMPT, "output": "clip.avi"}, ".mp4"),
     ],

@@ -199,12 +199,14 @@ def test_two_notices_about_one_clip(sora: GuardedSora) -> None:
         decide_case(services, case_id, "block", reviewer="reviewer-a", reason_code="likeness")
     services.cases.appeal(cases[0], by="actor-x")
     done = decide_case(services, cases[0], "allow", reviewer="reviewer-b", reason_code="consent")
-    assert done.clips == (), "the other notice keeps it down"
+    assert done.clips == () and done.moved == (), "the other notice keeps it down"
+    assert not release.path.exists() and not release.contact_sheet.exists(), "and its film with it"
     assert services.stay_downs.of_clip(release.clip_id) is not None
     services.cases.appeal(cases[1], by="actor-x")
     done = decide_case(services, cases[1], "allow", reviewer="reviewer-b", reason_code="consent")
     record = services.store.by_id(release.clip_id)
     assert done.clips == (release.clip_id,) and record is not None and record.state is ClipState.RELEASED
+    assert release.path.is_file() and release.contact_sheet.is_file()
 
 
 def test_a_take_down_that_was_cut_off_is_done_again(

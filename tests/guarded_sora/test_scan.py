@@ -46,6 +46,16 @@ def test_films_are_found_in_order_and_links_lead_nowhere(folder: Path) -> None:
         list(films([folder / "nothing"]))
 
 
+def test_a_wrong_path_stops_before_anything_is_looked_at(
+    sora: GuardedSora, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    told: list[Any] = []
+    with pytest.raises(UsageError, match="neither a file nor a folder"):
+        scan(sora.services, [folder, tmp_path / "nothing"], out, told=lambda *line: told.append(line))
+    assert not told and not out.exists()
+
+
 def test_every_film_gets_a_line(sora: GuardedSora, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     told: list[str] = []

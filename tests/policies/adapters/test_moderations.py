@@ -145,3 +145,16 @@ def test_an_address_must_be_one(url: str) -> None:
 def test_a_key_never_travels_unencrypted() -> None:
     with pytest.raises(ModelInvalid, match="https"):
         ModerationsCheck(name="outside", url="http://moderation.example/v1/moderations", key_env="KEY")
+
+
+def test_silence_about_the_labels_is_not_read_as_safe(service: Service) -> None:
+    service.says({}, {}, flagged=False)
+    with pytest.raises(ServiceFailed, match="another shape"):
+        ModerationsCheck(name="outside", url=service.url).check("x", CONTEXT)
+    readings = {
+        "violence": Reading(category="violence.graphic"),
+        "sexual": Reading(category="sexual.explicit"),
+    }
+    service.says({"violence": False}, {"violence": 0.1}, flagged=False)
+    with pytest.raises(ServiceFailed, match="another shape"):
+        ModerationsCheck(name="outside", url=service.url, readings=readings).check("x", CONTEXT)
