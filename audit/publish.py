@@ -181,9 +181,10 @@ class Witness:
                 self._keep(checkpoint.size, line)
                 self._seen = checkpoint.size
                 return f"{checkpoint.note}{line}\n"
-            if status == 409 and kind.startswith("text/x.tlog.size") and text.strip().isdigit():
+            told = text.strip()
+            if status == 409 and kind.startswith("text/x.tlog.size") and told.isascii() and told.isdecimal():
                 # The witness knows another size than we remember; it tells which.
-                self._seen = int(text)
+                self._seen = int(told)
                 continue
             break
         reason = {

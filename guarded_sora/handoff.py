@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from guarded_sora.audit.case import Case
 from guarded_sora.audit.entry import Event
 from guarded_sora.audit.errors import AuditError
+from guarded_sora.copies import SUFFIXES
 from guarded_sora.dossier import make_dossier
 from guarded_sora.errors import MediaError, StoreError, UsageError
 from guarded_sora.provenance.clip_id import ClipId
@@ -149,7 +150,7 @@ def _films(services: Services, case: Case, film: Path | None) -> list[Path]:
     else:
         found.append(default_place(services, clip_id))
     aside = services.settings.home / "withdrawn" / case.case_id
-    found += sorted(aside.rglob("*.mp4"))
+    found += sorted(path for path in aside.rglob("*") if path.suffix.lower() in SUFFIXES)
     if film is not None:
         if not film.is_file():
             raise MediaError(f"{film} is not a file; check the path.")

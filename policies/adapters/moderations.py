@@ -45,8 +45,8 @@ class ModerationsCheck:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise ModelInvalid(f"{name} needs an address such as https://host/v1/moderations in its card.")
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if key_env and parts.scheme == "http" and not local:
-            raise ModelInvalid(f"{name} would send its key unencrypted; use https in its card.")
+        if parts.scheme == "http" and not local:
+            raise ModelInvalid(f"{name} would send prompts unencrypted; use https in its card.")
         self.name = name
         self.version = f"moderations-{model or 'default'}"
         self._url = url

@@ -142,9 +142,10 @@ def test_an_address_must_be_one(url: str) -> None:
         ModerationsCheck(name="outside", url=url)
 
 
-def test_a_key_never_travels_unencrypted() -> None:
+@pytest.mark.parametrize("options", [{"key_env": "KEY"}, {}], ids=["key", "prompt"])
+def test_neither_key_nor_prompt_travels_unencrypted(options: dict[str, str]) -> None:
     with pytest.raises(ModelInvalid, match="https"):
-        ModerationsCheck(name="outside", url="http://moderation.example/v1/moderations", key_env="KEY")
+        ModerationsCheck(name="outside", url="http://moderation.example/v1/moderations", **options)
 
 
 def test_silence_about_the_labels_is_not_read_as_safe(service: Service) -> None:
