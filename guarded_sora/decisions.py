@@ -14,7 +14,8 @@ from pathlib import Path
 from guarded_sora.audit.case import APPEALED, CLOSED, DECIDED, Case
 from guarded_sora.audit.entry import Entry
 from guarded_sora.audit.errors import AuditError
-from guarded_sora.copies import Copy, Wanted
+from guarded_sora.copies import LEAST_SHARE, Copy, Wanted
+from guarded_sora.detectors.fingerprint import match
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.media import sha256_file
 from guarded_sora.notices import is_notice, known_copies, look_for_copies, wanted_of, write_event
@@ -136,7 +137,17 @@ def _films_of(wanted: Wanted, copies: Sequence[Copy]) -> list[Copy]:
         )
     # The very file of the film itself is no copy of it.
     others = (copy for copy in copies if copy.file_sha256 is None or copy.file_sha256 != wanted.file_sha256)
-    return [*own, *others]
+    return [*own, *(copy for copy in others if _holds(copy, wanted))]
+
+
+def _holds(copy: Copy, wanted: Wanted) -> bool:
+    """Whether the copy shows what was complained of, and is not just a part of it.
+
+    An upload may string many films together; none of them goes down for that, though all are listed.
+    """
+    if wanted.clip_id is not None or not wanted.hashes or not copy.hashes:
+        return True
+    return match(wanted.hashes, copy.hashes).similarity >= LEAST_SHARE
 
 
 def _clips_of(services: Services, films: Sequence[Copy]) -> list[dict[str, str]]:

@@ -39,9 +39,13 @@ _OF_VERDICT = {
 }
 
 
-def of_verdict(verdict: str) -> int:
-    """0, 1 or 4 for a verdict's name."""
-    return _OF_VERDICT[verdict]
+_AGAINST = frozenset({"stay_down", "withdrawn", "consent_withdrawn"})
+"""Notices that something was decided against a film, however whole it is."""
+
+
+def of_verdict(verdict: str, notices: Iterable[str] = ()) -> int:
+    """0, 1 or 4 for a verdict's name and the notices beside it."""
+    return REFUSED if _AGAINST.intersection(notices) else _OF_VERDICT[verdict]
 
 
 def worst(statuses: Iterable[int]) -> int:

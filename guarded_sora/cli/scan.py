@@ -81,7 +81,7 @@ def command(
     with open_sora(settings_from(home, database_url)) as sora:
 
         def told(line: dict[str, Any], summary: Summary) -> None:
-            statuses.add(USAGE if "error" in line else of_verdict(line["verdict"]))
+            statuses.add(USAGE if "error" in line else of_verdict(line["verdict"], line.get("notices", ())))
             if as_json:
                 print_json(line)
             if shown:

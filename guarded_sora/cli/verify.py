@@ -79,5 +79,6 @@ def command(
                 print_json(verdict.as_json())
             else:
                 show_verdict(verdict)
-            statuses.append(REFUSED if verdict.clause_failed else of_verdict(verdict.verdict.value))
+            status = of_verdict(verdict.verdict.value, verdict.notices)
+            statuses.append(REFUSED if verdict.clause_failed else status)
     return worst(statuses)
