@@ -14,7 +14,7 @@ from pathlib import Path
 from guarded_sora.audit.case import APPEALED, CLOSED, DECIDED, Case
 from guarded_sora.audit.entry import Entry
 from guarded_sora.audit.errors import AuditError
-from guarded_sora.copies import LEAST_SHARE, Copy, Wanted
+from guarded_sora.copies import Copy, Wanted
 from guarded_sora.detectors.fingerprint import match
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.media import sha256_file
@@ -24,6 +24,7 @@ from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.recovery import default_place, held_film, pictures_of
 from guarded_sora.services import Services
 from guarded_sora.store import ClipState
+from guarded_sora.store.stay_downs import LEAST_SHARE
 
 TAKING_DOWN = "notice.taking_down"
 TAKEN_DOWN = "notice.taken_down"

@@ -165,11 +165,16 @@ def wanted_of(services: Services, case: Case) -> Wanted:
 
 
 def known_copies(services: Services, case: Case) -> tuple[Copy, ...] | None:
-    """What the last search that opened films found; None when there was none, or it was erased."""
+    """What all searches that opened films found; None when there was none, or they were erased.
+
+    A later search may look in fewer folders: what an earlier one found is not forgotten for that.
+    """
     entries = services.log.search(kind=COPIES, subject=case.case_id, limit=1000)
-    newest = next((entry for entry in reversed(entries) if entry.body["opened"]), None)
-    data = None if newest is None else services.log.payload(newest.seq)
-    return None if data is None else tuple(_unpack(item) for item in orjson.loads(data))
+    opened = [services.log.payload(entry.seq) for entry in entries if entry.body["opened"]]
+    if all(data is None for data in opened):
+        return None
+    found = (_unpack(item) for data in opened if data is not None for item in orjson.loads(data))
+    return tuple({(copy.place, copy.path, copy.clip_id, copy.file_sha256): copy for copy in found}.values())
 
 
 def answer_notice(services: Services, case_id: str, *, actor: str, text: str = "") -> str:

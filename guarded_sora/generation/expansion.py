@@ -103,9 +103,10 @@ class ModelExpander:
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, use_safetensors=True, dtype=torch.float32, **options
-            ).eval()
+            )
+            self._model: Any = loaded.eval()
         except Exception as error:
             raise BackendUnavailable(
                 f"The language model could not be loaded ({type(error).__name__}); check that it is whole."

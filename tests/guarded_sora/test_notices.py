@@ -26,6 +26,7 @@ from guarded_sora.notices import (
     Complaint,
     answer_notice,
     known_copies,
+    look_for_copies,
     pack_hashes,
     receive_notice,
     unpack_hashes,
@@ -189,6 +190,21 @@ def test_an_appeal_lets_back_what_a_notice_took_down(sora: GuardedSora, tmp_path
     verdict = sora.verify(release.path)
     assert verdict.verdict == "ours_intact" and "stay_down" not in verdict.notices
     assert sora.generate(PROMPT, seconds=1, seed=21, output=tmp_path / "new.mp4").path.is_file()
+
+
+def test_a_later_search_elsewhere_does_not_forget_the_first(sora: GuardedSora, tmp_path: Path) -> None:
+    """Searching again without the folder keeps what was found in it."""
+    release = sora.generate(PROMPT, seconds=1, seed=22)
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "copy.mp4").write_bytes(release.path.read_bytes())
+    case = sora.services.cases.show(notice_about(sora, release))
+    wanted = wanted_of(sora.services, case)
+    look_for_copies(sora.services, case, wanted, folders=[library])
+    first = known_copies(sora.services, case)
+    look_for_copies(sora.services, case, wanted)
+    again = known_copies(sora.services, case)
+    assert first and again and [copy.path for copy in first] == [copy.path for copy in again]
 
 
 def test_two_notices_about_one_clip(sora: GuardedSora) -> None:

@@ -58,7 +58,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def by_clip(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     """``packed_attention`` clip after clip: exact on every device."""
-    parts = zip(*(x.split(segments.lengths, 2) for x in (q, k, v)), strict=True)
+    parts = zip(*(torch.split(x, list(segments.lengths), 2) for x in (q, k, v)), strict=True)
     return torch.cat([attend(*part) for part in parts], 2)
 
 
@@ -67,8 +67,9 @@ def by_kernel(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     edges, longest = segments.edges(q.device), max(segments.lengths)
-    flat = [x[0].transpose(0, 1).contiguous() for x in (q, k, v)]
-    out: Tensor = varlen_attn(*flat, edges, edges, longest, longest)
+    a, b, c = (x[0].transpose(0, 1).contiguous() for x in (q, k, v))
+    out = varlen_attn(a, b, c, edges, edges, longest, longest)
+    assert isinstance(out, Tensor)
     return out.transpose(0, 1)[None]
 
 

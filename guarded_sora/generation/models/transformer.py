@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -108,8 +108,15 @@ class PackedClip:
 
 def _batched(clip: PackedClip) -> PackedClip:
     """The same clip with a batch axis of one."""
-    parts = {part.name: getattr(clip, part.name) for part in fields(clip)}
-    return PackedClip(**{name: None if x is None else x[None] for name, x in parts.items()})
+    return PackedClip(
+        latents=clip.latents[None],
+        timestep=clip.timestep[None],
+        text=clip.text[None],
+        pooled=clip.pooled[None],
+        known=clip.known[None],
+        mask=clip.mask[None],
+        guide=None if clip.guide is None else clip.guide[None],
+    )
 
 
 def spread(x: Tensor, segments: Segments | None) -> Tensor:
@@ -289,7 +296,7 @@ class SpacetimeTransformer(ModelMixin):
         condition = (self.embed_time(times) + self.enter_pooled(pooled))[None]
         row = self.row(torch.cat(entered, 1), condition, torch.cat(places), Segments(tuple(lengths)))
         flows = []
-        for clip, part in zip(clips, row.split(lengths, 1), strict=True):
+        for clip, part in zip(clips, torch.split(row, lengths, 1), strict=True):
             frames, height, width = clip.latents.shape[1:]
             out = from_patches(self.leave(part[:, clip.text.shape[0] :]), patch, frames, height, width)
             flows.append(self._flow(out, _batched(clip))[0])
