@@ -37,16 +37,17 @@ def main() -> int:
         picture = FOLDER / "first-frame.png"
         Image.fromarray(next(iter(FrameStream(release.path, worker))).frames[0]).save(picture)
         turned = sora.generate(SPINNING, seconds=1, seed=8, image=picture, output=FOLDER / "from-picture.mp4")
-        onward = sora.generate(RISING, seconds=1, seed=9, video=release.path, output=FOLDER / "from-film.mp4")
+        # The film that is given is the first of these two seconds.
+        onward = sora.generate(RISING, seconds=2, seed=9, video=release.path, output=FOLDER / "from-film.mp4")
         films = {
             "from words: drifting right": release,
             "from its first frame: spinning": turned,
-            "from the film: rising": onward,
+            "the film goes on: rising for a second": onward,
         }
         sheet = comparison_sheet(
             [(label, FrameStream(film.path, worker)) for label, film in films.items()],
             FOLDER / "three-films.png",
-            title="Three films of one second",
+            title="A second from words, from a picture and from a film",
         )
         print(f"   three films   {sheet}")
 
