@@ -17,6 +17,7 @@ def released() -> Any:
     pack = SimpleNamespace(id="default", version="1.0.0")
     decision = SimpleNamespace(pack=pack, action=SimpleNamespace(value="allow"), obligations={"label:eu"})
     return SimpleNamespace(
+        expanded=None,
         path="a.mp4",
         contact_sheet="a.png",
         clip_id="gs1:00000000:0000000000",

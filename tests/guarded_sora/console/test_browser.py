@@ -101,7 +101,7 @@ def test_pages_work_without_scripts(desk: Running, browser: Any, tmp_path: Path)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_breaks_a_rule_of_accessibility(desk: Running, page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
-    hold_film(GuardedSora(desk.server.services), seed=71 if scheme == "light" else 72)
+    waiting = hold_film(GuardedSora(desk.server.services), seed=71 if scheme == "light" else 72)
     found = {}
     for path in PUBLIC:
         page.goto(f"{desk.url}{path}")
@@ -112,9 +112,8 @@ def test_no_page_breaks_a_rule_of_accessibility(desk: Running, page: Any, scheme
     for path in paths:
         page.goto(f"{desk.url}/console/{path}")
         found[path] = violations(page)
-    page.goto(f"{desk.url}/console/queue")
-    page.keyboard.press("t")
-    page.wait_for_url("**/console/cases/**")
+    # The very film, since the oldest case of the queue may be a notice without one.
+    page.goto(f"{desk.url}/console/cases/{waiting}")
     page.wait_for_selector(".strip button")
     found["case"] = violations(page)
     page.click("text=Read them from the film")
