@@ -17,6 +17,7 @@ from typing import TypeVar
 from guarded_sora.detectors.check import FrameCheck
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.policies.finding import CheckRun, Decision, Finding, RequestContext
+from guarded_sora.policies.text.check import unavailable_reason
 from guarded_sora.server.problems import Problem
 from guarded_sora.services import Services
 from guarded_sora.stages import CheckOutcome, CheckSummary, StageRunner
@@ -47,6 +48,9 @@ class Judge:
         findings: list[Finding] = []
         runs: list[CheckRun] = []
         for check in self._services.prompt_checks:
+            if reason := unavailable_reason(check, text):
+                runs.append(self._runner.unavailable(check.name, version=check.version, reason=reason))
+                continue
             seen, run = self._run(check.name, check.version, partial(check.check, text, context))
             findings += seen
             runs.append(run)
