@@ -1,13 +1,15 @@
 """The engine: findings and context in, decision out. It reads no text and no pixels.
 
 The strictest action of all rules that fire wins and obligations are united, so the order of rules
-never matters. Whatever cannot be judged is reviewed: a condition that raises, a check that failed,
-a finding in a category that no rule can name.
+never matters; only a rule that yields asks for no more than the rewrite that another one offers.
+Whatever cannot be judged is reviewed: a condition that raises, a check that failed, a finding in a
+category that no rule can name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from guarded_sora.policies.condition import build_context
@@ -49,6 +51,7 @@ class PolicyEngine:
             raise PackInvalid(f"The pack has no overlay {unknown[0]!r}; it has {known}.")
         self._pack = pack
         self._overlays = tuple(pack.overlays[name] for name in names)
+        self._yielding = frozenset(rule.uuid for rule in pack.all_rules() if rule.yields)
 
     @property
     def pack(self) -> Pack:
@@ -71,6 +74,7 @@ class PolicyEngine:
         all_findings = (*findings, *self._failed_findings(findings, checks))
         fired = self._fire(all_findings, context, checks)
         fired.extend(self._unavailable(checks, context))
+        fired = self._give_way(fired)
         fired.sort(key=lambda item: (-item[0].action.strictness, item[0].id))
         obligations = {obligation for _, wanted in fired for obligation in wanted}
         return Decision(
@@ -147,6 +151,22 @@ class PolicyEngine:
             uuid=rule.uuid,
         )
         return [(fired, obligations)]
+
+    def _give_way(
+        self, fired: list[tuple[FiredRule, frozenset[str]]]
+    ) -> list[tuple[FiredRule, frozenset[str]]]:
+        """Where a rewrite is offered, rules that yield ask for it too: the safer wording is judged anew.
+
+        A score says that a prompt reads badly and not which words do; with the words gone it may read well.
+        """
+        if all(rule.action is not Action.REWRITE for rule, _ in fired):
+            return fired
+        return [
+            (replace(rule, action=Action.REWRITE), wanted)
+            if rule.uuid in self._yielding and rule.action.strictness > Action.REWRITE.strictness
+            else (rule, wanted)
+            for rule, wanted in fired
+        ]
 
     def _unavailable(
         self, checks: Sequence[CheckRun], context: RequestContext

@@ -48,6 +48,8 @@ def _rules(pack: Pack) -> Iterator[Problem]:
             yield _error(rule, f"asks for {rule.action} when nothing was found; correct its condition")
         if rule.action is Action.REWRITE and rule.category not in pack.wordings:
             yield _error(rule, f"rewrites, but rewrites.yaml has no words for {rule.category}")
+        if rule.yields and rule.action in (Action.ALLOW, Action.REWRITE):
+            yield _error(rule, f"yields, but {rule.action} stands in nothing's way; leave yields out")
         if rule.action is Action.ALLOW and not rule.obligations:
             yield _warning(rule, "allows without obligations, so it does nothing")
         if "ja" not in rule.texts and rule.action is not Action.ALLOW:

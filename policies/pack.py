@@ -52,6 +52,7 @@ class Rule:
     category: str
     condition: Condition
     action: Action
+    yields: bool
     obligations: frozenset[str]
     reason: str
     texts: Mapping[str, str]
@@ -234,6 +235,7 @@ def _rule(data: RuleFile, file: str, overlay: str = "") -> Rule:
         category=data.category,
         condition=_condition(data.when, f"{file}: {data.slug}"),
         action=data.action,
+        yields=data.yields,
         obligations=frozenset(data.obligations),
         reason=data.reason,
         texts=MappingProxyType(dict(data.text)),

@@ -50,8 +50,14 @@ def rewrite_prompt(pack: Pack, text: str, decision: Decision) -> Rewrite | None:
     """
     if decision.action is not Action.REWRITE:
         return None
-    wanted = {pack.rule(rule.id).category for rule in decision.rules if rule.action is Action.REWRITE}
-    findings = [f for f in decision.findings if f.category in wanted and f.modality is Modality.PROMPT]
+    rules = (pack.rule(rule.id) for rule in decision.rules if rule.action is Action.REWRITE)
+    wanted = {rule.category for rule in rules if not rule.yields}
+    findings = [
+        finding
+        for finding in decision.findings
+        # A severity of 0 is a score alone, about the text as a whole.
+        if finding.category in wanted and finding.severity > 0 and finding.modality is Modality.PROMPT
+    ]
     if not findings or len(findings) > MAX_REPLACEMENTS or not wanted <= pack.wordings.keys():
         return None
     if any(not isinstance(finding.where, CharacterSpan) for finding in findings):

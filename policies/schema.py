@@ -32,7 +32,11 @@ def _known_category(value: str) -> str:
 
 
 class RuleFile(Strict):
-    """One rule. The header follows the Sigma rule specification 2.1 (id, status, level, ...)."""
+    """One rule. The header follows the Sigma rule specification 2.1 (id, status, level, ...).
+
+    A rule that ``yields`` gives way to a rewrite rule that fires with it: the safer wording is tried, and has
+    to pass this rule too.
+    """
 
     id: UUID
     slug: Slug
@@ -42,6 +46,7 @@ class RuleFile(Strict):
     category: str
     when: str
     action: Action
+    yields: bool = False
     obligations: list[Obligation] = []
     reason: Name
     text: dict[Language, Line]

@@ -29,6 +29,10 @@ def test_the_shipped_pack_is_clean() -> None:
             {"rules": RULES.replace("action: rewrite\n    obligations: [note]", "action: allow")},
             "does nothing",
         ),
+        (
+            {"rules": RULES.replace("action: rewrite", "action: rewrite\n    yields: true")},
+            "yields, but rewrite stands in nothing's way",
+        ),
         ({"rules": RULES.replace("ja: 紫は不可。, ", "")}, "no-purple has no text in Japanese"),
         (
             {"lexicon": LEXICON + "[lonely] role=group\nx\n"},

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,13 @@ def checks() -> tuple[PromptCheck, ...]:
     return tuple(check for check in default_prompt_checks(PACK) if not unavailable_reason(check))
 
 
-def decide(checks: tuple[PromptCheck, ...], text: str) -> Decision:
+@pytest.fixture(scope="module")
+def words(checks: Sequence[PromptCheck]) -> tuple[PromptCheck, ...]:
+    """The checks whose answers follow from the pack's own words."""
+    return tuple(check for check in checks if check.name != "classifier")
+
+
+def decide(checks: Sequence[PromptCheck], text: str) -> Decision:
     findings = [finding for check in checks for finding in check.check(text, ADULT)]
     return PolicyEngine(PACK).decide(findings, ADULT)
 
@@ -33,7 +40,7 @@ def decide(checks: tuple[PromptCheck, ...], text: str) -> Decision:
         ("全裸で海に走る男性", "服を着た姿で海に走る男性"),
     ],
 )
-def test_only_the_words_pointed_at_change(checks: tuple[PromptCheck, ...], text: str, safer: str) -> None:
+def test_only_the_words_pointed_at_change(checks: Sequence[PromptCheck], text: str, safer: str) -> None:
     result = rewrite_prompt(PACK, text, decide(checks, text))
     assert result is not None and result.text == safer and result.original == text
     assert "".join(change.before for change in result.changes) == text
@@ -41,24 +48,64 @@ def test_only_the_words_pointed_at_change(checks: tuple[PromptCheck, ...], text:
     assert any(change.kind == "changed" for change in result.changes)
 
 
-def test_every_golden_prompt_that_may_be_rewritten_is_allowed_afterwards(
-    checks: tuple[PromptCheck, ...],
-) -> None:
-    count = 0
+def rewritten(checks: Sequence[PromptCheck]) -> dict[str, Action]:
+    """What is decided on the safer wordings of the golden prompts that get one."""
+    again: dict[str, Action] = {}
     for prompt in load_golden(PACK):
         if prompt.kind != "fire" or prompt.expect is not Action.REWRITE or prompt.findings:
             continue
         decision = decide(checks, prompt.text)
-        if decision.action is not Action.REWRITE:
-            continue
-        result = rewrite_prompt(PACK, prompt.text, decision)
-        assert result is not None, prompt.text
-        assert decide(checks, result.text).action is Action.ALLOW, result.text
-        count += 1
-    assert count >= 10
+        if decision.action is Action.REWRITE:
+            result = rewrite_prompt(PACK, prompt.text, decision)
+            assert result is not None, prompt.text
+            again[result.text] = decide(checks, result.text).action
+    return again
 
 
-def test_nothing_is_offered_where_something_would_stay(checks: tuple[PromptCheck, ...]) -> None:
+def test_every_safer_wording_of_a_golden_prompt_is_allowed(
+    words: Sequence[PromptCheck],
+) -> None:
+    again = rewritten(words)
+    assert len(again) >= 10 and set(again.values()) == {Action.ALLOW}
+
+
+def test_the_trained_head_lets_the_safer_wording_pass(checks: Sequence[PromptCheck]) -> None:
+    if "classifier" not in {check.name for check in checks}:
+        pytest.skip("needs the text encoder of the extra [prompts]")
+    again = rewritten(checks)
+    assert sum(action is Action.ALLOW for action in again.values()) >= 0.9 * len(again)
+
+
+def test_a_score_gives_way_to_a_rewrite_and_to_nothing_else() -> None:
+    engine = PolicyEngine(PACK)
+    score = Finding(
+        category="sexual.explicit",
+        severity=0,
+        score=0.9,
+        calibrated=True,
+        detector="d",
+        detector_version="1",
+    )
+    nude = Finding(
+        category="sexual.suggestive",
+        severity=2,
+        detector="d",
+        detector_version="1",
+        where=CharacterSpan(start=2, end=6),
+    )
+    assert engine.decide([score], ADULT).action is Action.BLOCK
+    both = engine.decide([score, nude], ADULT)
+    assert both.action is Action.REWRITE
+    result = rewrite_prompt(PACK, "a nude woman", both)
+    assert result is not None and result.text == "a clothed woman"
+    assert engine.decide([score], ADULT).action is Action.BLOCK, "the safer wording has to pass the score too"
+    gore = Finding(category="violence.graphic", severity=3, detector="d", detector_version="1")
+    assert engine.decide([score, nude, gore], ADULT).action is Action.BLOCK
+    minor = replace(ADULT, age_tier="minor")
+    assert engine.decide([score, nude], minor).action is Action.BLOCK, "an overlay made the rewrite a block"
+
+
+def test_nothing_is_offered_where_something_would_stay(checks: Sequence[PromptCheck]) -> None:
     decision = decide(checks, "a nude woman")
     assert rewrite_prompt(PACK, "a red kite", decide(checks, "a red kite")) is None
     assert rewrite_prompt(PACK, "a porn film", decide(checks, "a porn film")) is None
@@ -69,7 +116,7 @@ def test_nothing_is_offered_where_something_would_stay(checks: tuple[PromptCheck
     assert rewrite_prompt(wordless, "a nude woman", decision) is None
 
 
-def test_a_decision_on_another_text_does_no_harm(checks: tuple[PromptCheck, ...]) -> None:
+def test_a_decision_on_another_text_does_no_harm(checks: Sequence[PromptCheck]) -> None:
     far = Finding(
         category="sexual.suggestive",
         severity=2,
