@@ -13,11 +13,11 @@ $(BIN)/python:
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,prompts]'
 	touch $@
 
 $(DEV): $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,server,detect,detoxify,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[generate,server,detect,prompts,detoxify,dev]'
 	touch $@
 
 demo: $(READY)       ## Generate, verify, alter, verify again, and try an unsafe prompt

@@ -1,8 +1,8 @@
 """Releases of cases that a crash cut off: each is either finished or put back, and the log says so.
 
-While a case is released, a journal ``home/work/release-CASE.json`` says where its film was to go; the
-process that releases holds a lock on it. A journal nobody holds is a release nobody finishes. If the
-film lies in its place, whole, it was released; if not, it waits again.
+While a case is released, a journal in the installation's folder for work (``release-CASE.json``) says
+where its film was to go; the process that releases holds a lock on it. A journal nobody holds is a release
+nobody finishes. If the film lies in its place, whole, it was released; if not, it waits again.
 """
 
 from __future__ import annotations

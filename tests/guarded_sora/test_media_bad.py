@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,12 +242,24 @@ def test_random_damage_never_escapes(film: Path, tmp_path: Path, worker: Worker)
     assert outcomes["refused"] > 0
 
 
-def test_a_decoder_that_hangs_is_a_media_error(film: Path, worker: Worker) -> None:
-    with pytest.raises(MediaError, match="takes too long"):
-        probe(film, worker, limits=MediaLimits(open_seconds=0.0))
-    with pytest.raises(MediaError, match="takes too long"):
-        list(FrameStream(film, worker, limits=MediaLimits(chunk_seconds=0.0)))
-    assert probe(film, worker).frames == 30
+def test_a_decoder_that_hangs_is_a_media_error(film: Path) -> None:
+    with Worker(processes=1) as worker:
+        assert probe(film, worker).frames == 30
+        freeze(worker)
+        with pytest.raises(MediaError, match="takes too long"):
+            probe(film, worker, limits=MediaLimits(open_seconds=0.2))
+        stream = FrameStream(film, worker, limits=MediaLimits(chunk_seconds=0.2))
+        assert stream.info.frames == 30
+        freeze(worker)
+        with pytest.raises(MediaError, match="takes too long"):
+            list(stream)
+        assert probe(film, worker).frames == 30
+
+
+def freeze(worker: Worker) -> None:
+    """Stop the process that waits for work, so that it answers nothing from now on."""
+    (process,) = worker._idle
+    os.kill(process.pid, signal.SIGSTOP)
 
 
 @pytest.mark.parametrize(

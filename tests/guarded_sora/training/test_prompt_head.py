@@ -86,7 +86,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def vectors(self: Vectors, rows: Sequence[Example]) -> np.ndarray:
         draw = np.random.default_rng(2)
-        made = draw.normal(size=(len(rows), WIDTH)).astype(np.float32) * 0.1
+        made = np.zeros((len(rows), WIDTH), dtype=np.float32)
+        # In a few places, since noise in all 512 would drown three words.
+        made[:, :8] = draw.normal(size=(len(rows), 8)) * 0.1
         for row, example in enumerate(rows):
             for place, category in enumerate(("hate", "self_harm", "evasion")):
                 made[row, place] += category in example.categories
@@ -97,7 +99,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_writes_a_head_that_loads_and_separates(small: None, tmp_path: Path) -> None:
-    config = PromptHeadConfig(networks=2, hidden=8, epochs=30, batch=32)
+    config = PromptHeadConfig(networks=2, hidden=8, epochs=60, batch=32)
     folder = train_prompts(tmp_path, config)
     head = load_head(folder)
     assert head.categories == ("hate", "self_harm") and not set(head.categories) & set(LEFT_OUT)
@@ -105,8 +107,7 @@ def test_a_run_writes_a_head_that_loads_and_separates(small: None, tmp_path: Pat
     calm = head.probabilities(vector)
     vector[0] = 1
     excited = head.probabilities(vector)
-    # Probabilities are calibrated to rates of false alarms, so only their order is sure in so small a run.
-    assert excited[0] > 1.5 * calm[0] and excited[0] > 2 * excited[1]
+    assert excited[0] > 0.5 and excited[0] > 10 * calm[0] and excited[0] > 10 * excited[1]
     card = json.loads((folder / "head.json").read_text())
     assert card["sha256"] == hashlib.sha256((folder / "head.npz").read_bytes()).hexdigest()
     assert card["trained_on"] == {"corpus": {"unsafe": 120, "benign": 40}}

@@ -86,37 +86,44 @@ def test_findings_of_a_category_are_bounded_and_the_worst_survive(lexicon: Promp
     assert len(findings) == MAX_PER_CATEGORY and max(f.severity for f in findings) == 3
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a" * 200_000,
-        "n u d e " * 10_000,
-        "🔪" * 20_000,
-        "b\u0301" * 50_000,
-        "\ud800" * 50_000,
-        base64.b64encode(b"hello world, " * 6_000).decode(),
-        "%41" * 30_000,
-        "child porn " * 9_000,
-        "@" * 100_000,
-        "1" * 100_000,
-        "a.b-c_d@" * 12_000,
-        "(((" * 30_000,
-        "4-1-1-1-" * 12_000,
-        "b*" * 50_000,
-        "レイプ" * 20_000,
-        "&#65;" * 20_000,
-        "\u202e\u200b" * 50_000,
-    ],
-    ids=range(17),
+HOSTILE = (
+    "a" * 200_000,
+    "n u d e " * 10_000,
+    "🔪" * 20_000,
+    "b\u0301" * 50_000,
+    "\ud800" * 50_000,
+    base64.b64encode(b"hello world, " * 6_000).decode(),
+    "%41" * 30_000,
+    "behead them " * 9_000,
+    "@" * 100_000,
+    "1" * 100_000,
+    "a.b-c_d@" * 12_000,
+    "(((" * 30_000,
+    "4-1-1-1-" * 12_000,
+    "b*" * 50_000,
+    "レイプ" * 20_000,
+    "&#65;" * 20_000,
+    "\u202e\u200b" * 50_000,
 )
+
+
+@pytest.mark.parametrize("text", [text[: len(text) // 4] for text in HOSTILE], ids=range(len(HOSTILE)))
+@pytest.mark.timeout(60)
+def test_huge_hostile_prompts_end(checks: tuple[PromptCheck, ...], text: str) -> None:
+    """What is quadratic takes minutes here; the soak measures the rest."""
+    for check in checks:
+        check.check(text, CONTEXT)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_huge_hostile_prompts_end_well_within_100_ms_a_kilobyte(
     checks: tuple[PromptCheck, ...], text: str
 ) -> None:
     started = time.process_time()
     for check in checks:
         check.check(text, CONTEXT)
-    # Ten times the budget is a hang or a quadratic blow-up, not a slow machine.
-    assert time.process_time() - started < len(text.encode("utf-8", "replace")) / 1000
+    assert time.process_time() - started < len(text.encode("utf-8", "replace")) / 10_000
 
 
 def test_ten_thousand_fuzzed_prompts_sampled(checks: tuple[PromptCheck, ...]) -> None:

@@ -1,6 +1,6 @@
 """Random Unicode, megabytes, nested encodings and lone surrogates: no crash, and time linear in length.
 
-Time is the CPU time of this thread, so a busy machine does not matter.
+Time is measured in the soak alone, and there as CPU time of this thread.
 """
 
 import base64
@@ -113,9 +113,10 @@ def too_slow(judge: Callable[[str], None], text: str) -> float | None:
     return best
 
 
+@pytest.mark.timeout(120)
 def test_a_sample_of_the_fuzz_ends_without_a_crash(judge: Callable[[str], None]) -> None:
-    slow = {number: ms for number in range(100) if (ms := too_slow(judge, prompt(number))) is not None}
-    assert slow == {}
+    for number in range(100):
+        judge(prompt(number))
 
 
 def test_every_kind_of_prompt_is_in_the_sample() -> None:
