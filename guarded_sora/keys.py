@@ -5,24 +5,38 @@ keys of personal payloads, the commitment key (pseudonyms and prompt commitments
 and the C2PA signing chain. ``ring.json`` holds a fingerprint of each. A file that is missing or
 is not the one the ring names stops the program: a new key in its place would cut the tie
 between old clips and this installation, and nobody would notice.
+
+A signing certificate lives one year. :func:`renew_signing` replaces it in time, under the same root: the
+new files are called ``NAME-2.pem`` and so on, ``ring.json`` names those in force, and what they replace
+stays until the renewal after, for a process that is just reading it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from guarded_sora.errors import KeyMissing
-from guarded_sora.provenance.credentials.certificates import issue_chain
+from guarded_sora.provenance.credentials.certificates import (
+    Chain,
+    issue_chain,
+    load_certificates,
+    renew_leaf,
+)
+from guarded_sora.provenance.credentials.trust import join_pem
 
 LOG_KEY = "log.pem"
 PAYLOAD_KEY = "payload.key"
@@ -31,8 +45,11 @@ MARK_KEY = "mark-epoch-0.key"
 ROOT_CERTIFICATE = "c2pa-root.pem"
 CHAIN = "c2pa-chain.pem"
 CHAIN_KEY = "c2pa-leaf-key.pem"
+ISSUING_KEY = "c2pa-issuing-key.pem"
 RING = "ring.json"
-FILES = (LOG_KEY, PAYLOAD_KEY, COMMITMENT_KEY, MARK_KEY, ROOT_CERTIFICATE, CHAIN, CHAIN_KEY)
+LOCK = "ring.lock"
+FILES = (LOG_KEY, PAYLOAD_KEY, COMMITMENT_KEY, MARK_KEY, ROOT_CERTIFICATE, CHAIN, CHAIN_KEY, ISSUING_KEY)
+RENEW_BEFORE = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +62,12 @@ class KeyRing:
     commitment_key: bytes
     mark_secret: bytes
     mark_epoch: int
+    root_path: Path
     root_pem: bytes
     chain_pem: bytes
     chain_key_pem: bytes
+    issuing_key_pem: bytes | None
+    """None in a ring made before this key was kept: its renewal begins a new chain beside the old root."""
 
     def __repr__(self) -> str:
         return f"KeyRing(folder={self.folder!s}, issuer={self.issuer})"
@@ -118,6 +138,7 @@ def _make(folder: Path, organisation: str) -> None:
             ROOT_CERTIFICATE: chain.root_pem,
             CHAIN: chain.chain_pem,
             CHAIN_KEY: chain.key_pem,
+            ISSUING_KEY: chain.authority_key_pem,
         }
         ring = {name: _fingerprint(data) for name, data in contents.items()}
         for name, data in {**contents, RING: json.dumps(ring, indent=2).encode()}.items():
@@ -143,13 +164,16 @@ def _read(folder: Path) -> KeyRing:
             raise ValueError("ring.json holds no table")
     except (OSError, ValueError) as error:
         raise KeyMissing(f"{folder / RING} cannot be read; restore it from your backup.") from error
+    names = {role: _in_force(ring, role) or role for role in FILES}
+    if names[ISSUING_KEY] not in ring:
+        del names[ISSUING_KEY]
     data: dict[str, bytes] = {}
-    for name in FILES:
+    for role, name in names.items():
         try:
-            data[name] = (folder / name).read_bytes()
+            data[role] = (folder / name).read_bytes()
         except OSError as error:
             raise KeyMissing(f"The key {folder / name} is missing; restore it from your backup.") from error
-        if not hmac.compare_digest(str(ring.get(name, "")), _fingerprint(data[name])):
+        if not hmac.compare_digest(str(ring.get(name, "")), _fingerprint(data[role])):
             raise KeyMissing(
                 f"{folder / name} is not the key this store was made with; restore it from your backup."
             )
@@ -166,10 +190,90 @@ def _read(folder: Path) -> KeyRing:
         commitment_key=bytes.fromhex(data[COMMITMENT_KEY].decode()),
         mark_secret=bytes.fromhex(data[MARK_KEY].decode()),
         mark_epoch=0,
+        root_path=folder / names[ROOT_CERTIFICATE],
         root_pem=data[ROOT_CERTIFICATE],
         chain_pem=data[CHAIN],
         chain_key_pem=data[CHAIN_KEY],
+        issuing_key_pem=data.get(ISSUING_KEY),
     )
+
+
+def renew_signing(keys: KeyRing, *, organisation: str, now: datetime | None = None) -> tuple[KeyRing, bool]:
+    """``keys`` with a new signing certificate where the old one ends within 60 days, and whether it is new.
+
+    Several processes may ask at once: one renews, the others read what it made.
+
+    Raises:
+        KeyMissing: the certificate has expired, and the folder cannot be written.
+    """
+    now = now or datetime.now(UTC)
+    if _expires(keys) - now > RENEW_BEFORE:
+        return keys, False
+    try:
+        with (keys.folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            held = _read(keys.folder)
+            due = _expires(held) - now <= RENEW_BEFORE
+            if due:
+                _write_renewal(held, organisation, now)
+        return _read(keys.folder), due
+    except OSError as error:
+        if _expires(keys) > now:
+            return keys, False  # it still signs; whoever opens the ring next tries again
+        raise KeyMissing(
+            f"The signing certificate expired on {_expires(keys):%Y-%m-%d} and {keys.folder} cannot be "
+            f"written ({error.strerror}); make it writable, so that the certificate can be renewed."
+        ) from error
+
+
+def _expires(keys: KeyRing) -> datetime:
+    return load_certificates(keys.chain_pem)[0].not_valid_after_utc
+
+
+def _write_renewal(keys: KeyRing, organisation: str, now: datetime) -> None:
+    """New files first, then the ring in one step: a crash leaves the old ones in force."""
+    if keys.issuing_key_pem is None:
+        fresh = issue_chain(organisation, now=now)
+        chain = replace(fresh, root_pem=join_pem([keys.root_pem, fresh.root_pem]))
+    else:
+        old = Chain(
+            root_pem=keys.root_pem,
+            chain_pem=keys.chain_pem,
+            key_pem=keys.chain_key_pem,
+            authority_key_pem=keys.issuing_key_pem,
+        )
+        chain = renew_leaf(old, now=now)
+    ring = json.loads((keys.folder / RING).read_text())
+    renewed = {CHAIN: chain.chain_pem, CHAIN_KEY: chain.key_pem}
+    if chain.root_pem != keys.root_pem:
+        renewed |= {ROOT_CERTIFICATE: chain.root_pem, ISSUING_KEY: chain.authority_key_pem}
+    outdated = []
+    for role, data in renewed.items():
+        held = _in_force(ring, role)
+        number = _number(held) + 1 if held else 1
+        (keys.folder / _name(role, number)).unlink(missing_ok=True)  # of a renewal that was cut off
+        _write_private(keys.folder / _name(role, number), data)
+        ring.pop(held, None)
+        ring[_name(role, number)] = _fingerprint(data)
+        outdated += [_name(role, number - 2)] if number > 2 else []
+    aside = keys.folder / f".{RING}-{secrets.token_hex(8)}"
+    _write_private(aside, json.dumps(ring, indent=2).encode())
+    os.replace(aside, keys.folder / RING)
+    for name in outdated:
+        (keys.folder / name).unlink(missing_ok=True)
+
+
+def _name(role: str, number: int) -> str:
+    return role if number == 1 else f"{role.removesuffix('.pem')}-{number}.pem"
+
+
+def _number(name: str) -> int:
+    return int(found[1]) if (found := re.search(r"-(\d+)\.pem$", name)) else 1
+
+
+def _in_force(ring: Mapping[str, str], role: str) -> str | None:
+    """The file that the ring names for ``role``; None where it names none."""
+    return next((name for name in ring if name == _name(role, _number(name))), None)
 
 
 def _fingerprint(data: bytes) -> str:

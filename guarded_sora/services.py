@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from guarded_sora.audit.cases import CaseBook
+from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.log import AuditLog
 from guarded_sora.database import log_in_use, open_engine
 from guarded_sora.detectors.check import FrameCheck, default_frame_checks
@@ -17,7 +18,7 @@ from guarded_sora.detectors.errors import DetectorError
 from guarded_sora.detectors.synthetic import SyntheticDetector, open_detector
 from guarded_sora.errors import UsageError
 from guarded_sora.generation.contract import VideoBackend
-from guarded_sora.keys import KeyRing, open_keys
+from guarded_sora.keys import KeyRing, open_keys, renew_signing
 from guarded_sora.mark_keys import MarkKeys, open_mark_keys
 from guarded_sora.media import MediaLimits
 from guarded_sora.plugins import load_plugins
@@ -29,6 +30,7 @@ from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.rewrite import Rewrite, rewrite_prompt
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks
 from guarded_sora.policies.text.protected import ProtectedNamesCheck
+from guarded_sora.provenance.credentials.certificates import load_certificates
 from guarded_sora.provenance.credentials.signer import Signer
 from guarded_sora.provenance.credentials.timestamps import TimestampPolicy
 from guarded_sora.provenance.credentials.trust import Trust
@@ -115,6 +117,9 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
     sweep(settings.work)
     try:
         keys = open_keys(settings.home, organisation=settings.organisation, must_exist=log_in_use(engine))
+        renewed = False
+        if settings.signer.kind == "file":
+            keys, renewed = renew_signing(keys, organisation=settings.organisation)
         log = AuditLog(engine, signing_key=keys.log_key, origin=keys.origin, payload_key=keys.payload_key)
         rollout = read_rollout(settings.home)
         pack = load_pack(settings.pack) if settings.pack or not rollout.decides else rollout.decides.load()
@@ -163,6 +168,8 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
         services.policy_texts.keep(pack)
+        if renewed:
+            log.append([_renewal_event(keys)])
         recover_quietly(services)
         return services
     except (PolicyError, DetectorError) as error:
@@ -171,6 +178,12 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
     except BaseException:
         engine.dispose()
         raise
+
+
+def _renewal_event(keys: KeyRing) -> Event:
+    leaf = load_certificates(keys.chain_pem)[0]
+    body = {"serial": f"{leaf.serial_number:x}", "not_after": leaf.not_valid_after_utc.isoformat()}
+    return Event(kind="signing.renewed", actor="system", subject="signing-keys", id=uuid7(), body=body)
 
 
 def _load_backend(spec: Any) -> VideoBackend:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guarded_sora import GuardedSora
 from guarded_sora.errors import ProvenanceError, UsageError
 from guarded_sora.keys import KeyRing, open_keys
 from guarded_sora.provenance.credentials.certificates import Chain, issue_chain, load_certificates, to_pem
 from guarded_sora.provenance.credentials.signer import CallbackSigner, FileKeySigner, RemoteSigner
 from guarded_sora.settings import Settings, load_settings
 from guarded_sora.signing import OWN_LEAVES, open_signer, open_trust
+from tests.guarded_sora.conftest import Painter
 
 
 @pytest.fixture
@@ -90,3 +93,18 @@ def test_files_that_are_missing_or_wrong(tmp_path: Path, keys: KeyRing, chain: C
         open_trust(settings(tmp_path, timestamp={"anchors": tmp_path / "leaf.pem"}), keys, signer)
     with pytest.raises(ProvenanceError, match="host name"):
         open_trust(settings(tmp_path, ocsp_hosts=("http://x/",)), keys, signer)
+
+
+def test_films_of_before_and_after_a_renewal_are_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = []
+    for days in (0, 400, 0):
+        monkeypatch.setattr("guarded_sora.keys.RENEW_BEFORE", timedelta(days=days))
+        with GuardedSora.open(home=tmp_path, backend=Painter()) as sora:
+            films.append(sora.generate("a red kite over a field", seconds=1, seed=days).path)
+            noted = sora.services.log.search(kind="signing.renewed")
+            serial = load_certificates(sora.services.signer.chain_pem)[0].serial_number
+            assert [entry.body["serial"] for entry in noted] == ([f"{serial:x}"] if len(films) > 1 else [])
+            assert {sora.verify(film).verdict for film in films} == {"ours_intact"}
+    assert len({*films}) == 3
