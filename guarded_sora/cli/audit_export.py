@@ -10,8 +10,8 @@ from guarded_sora.audit.errors import EntryInvalid
 from guarded_sora.audit.sinks import BUILT_IN, Sink
 from guarded_sora.cli.audit_search import as_filters, filter_options
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json, progress
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json, progress
 from guarded_sora.errors import UsageError
 from guarded_sora.plugins import load_plugins
 from guarded_sora.settings import Settings
@@ -41,26 +41,20 @@ def export(
     subject: str | None,
     since: str | None,
     until: str | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Write entries with their proofs to OUT, the checkpoint and key beside it. Never payloads."""
     from guarded_sora.audit.export import export_entries, export_tiles, write_verifier
 
     given = {"kind": kind, "actor": actor, "subject": subject, "since": since, "until": until}
-    settings = settings_from(home, database_url)
     if form == VERIFIER:
         write_verifier(out)
-        if as_json:
-            print_json({"path": str(out)})
-        else:
-            click.echo(f"The checker lies in {out}: python {out} FILE --key KEY")
+        reply.say({"path": str(out)}, f"The checker lies in {out}: python {out} FILE --key KEY")
         return OK
     if form == TILES and any(value is not None for value in given.values()):
         raise UsageError("A tile tree holds every entry; leave the filters out.")
-    with open_sora(settings) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         shown.stage("export")
         log = sora.services.log
         if form == TILES:
@@ -72,7 +66,7 @@ def export(
             except EntryInvalid as error:
                 raise UsageError(str(error)) from error
     checkpoint = done.checkpoint
-    if as_json:
+    if reply.as_json:
         document = {"path": str(out), "entries": done.entries, "size": checkpoint.size}
         print_json({**document, "root": checkpoint.root.hex()})
     else:

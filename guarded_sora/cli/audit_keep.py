@@ -11,9 +11,10 @@ from guarded_sora.audit.errors import FileFailed, ProofInvalid
 from guarded_sora.audit.pending import Sequencer
 from guarded_sora.audit.publish import FilePublisher, HttpPublisher, ObjectStorePublisher, Publisher, Witness
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json
 from guarded_sora.errors import UsageError
+from guarded_sora.settings import Settings
 
 
 @click.command("publish")
@@ -36,10 +37,8 @@ def publish(
     witness: str | None,
     witness_key: Path | None,
     every: float | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Take a signed checkpoint out of the database: only one kept elsewhere shows a rollback."""
     places: list[Publisher] = []
@@ -53,7 +52,7 @@ def publish(
         raise UsageError("Say where to: --file, --url, --bucket or --witness.")
     if (witness is None) != (witness_key is None):
         raise UsageError("A witness needs both --witness and --witness-key.")
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         log = sora.services.log
         third = Witness(log, witness, _text(witness_key)) if witness and witness_key else None
         while True:
@@ -68,9 +67,9 @@ def publish(
                 # It is tried again: one failure must not end what watches over the log.
                 click.echo(f"guarded-sora: {error}", err=True)
             else:
-                if as_json:
+                if reply.as_json:
                     print_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "note": note})
-                elif not quiet:
+                elif not reply.quiet:
                     click.echo(f"published {checkpoint.size} entries, root {checkpoint.root.hex()}")
             if every is None:
                 return OK
@@ -81,20 +80,17 @@ def publish(
 @click.option("--once", is_flag=True, help="Move what waits and stop.")
 @output_options
 @state_options
-def sequence(once: bool, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def sequence(once: bool, reply: Reply, settings: Settings) -> int:
     """Move events that were handed in into the log. Run one on every host; one of them leads."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         sequencer = Sequencer(sora.services.log)
         if not once:
-            sequencer.run(moved=None if quiet else lambda count: click.echo(f"moved {count}", err=True))
+            sequencer.run(moved=None if reply.quiet else lambda count: click.echo(f"moved {count}", err=True))
             return OK
         total = 0
         while count := sequencer.step():
             total += count
-    if as_json:
-        print_json({"moved": total})
-    else:
-        click.echo(f"moved {total} events into the log")
+    reply.say({"moved": total}, f"moved {total} events into the log")
     return OK
 
 

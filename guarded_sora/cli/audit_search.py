@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,11 +11,12 @@ from guarded_sora.audit import Event, searches
 from guarded_sora.audit.errors import EntryInvalid
 from guarded_sora.cli.audit_entries import show
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, print_json, print_table
 from guarded_sora.cli.times import moment
 from guarded_sora.errors import UsageError
 from guarded_sora.services import Services
+from guarded_sora.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,10 +66,8 @@ def search(
     limit: int,
     save: str | None,
     saved: str | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Entries that match every filter, oldest first. The last one's seq is the next page's --after."""
     given = {
@@ -80,7 +78,7 @@ def search(
         "since": since,
         "until": until,
     }
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services, log = sora.services, sora.services.log
         if saved is not None:
             kept = searches.find(log.engine, saved)
@@ -98,8 +96,8 @@ def search(
             # Whoever searches in stored prompts has looked at them.
             body = {"found": len(found)}
             log.append([Event(kind="payload.searched", actor="operator", subject=log.origin, body=body)])
-        show(found, as_json=as_json)
-        if "text" in filters and not found and not services.settings.index_prompts and not quiet:
+        show(found, as_json=reply.as_json)
+        if "text" in filters and not found and not services.settings.index_prompts and not reply.quiet:
             click.echo(
                 "Prompts are not indexed here: set GUARDED_SORA_INDEX_PROMPTS=1 to find those of films made "
                 "from then on.",
@@ -112,16 +110,14 @@ def search(
 @click.option("--remove", metavar="NAME", help="Forget this one.")
 @output_options
 @state_options
-def kept_searches(
-    remove: str | None, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def kept_searches(remove: str | None, reply: Reply, settings: Settings) -> int:
     """Searches that were kept with 'audit search --save'."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         engine = sora.services.log.engine
         if remove is not None:
             searches.drop(engine, remove)
         found = searches.kept(engine)
-    if as_json:
+    if reply.as_json:
         for name, filters in found.items():
             print_json({"name": name, "filters": filters})
     else:

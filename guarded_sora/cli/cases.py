@@ -9,14 +9,23 @@ import click
 
 from guarded_sora.cli import cases_appeal, cases_notice
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress, refusal, show_release
+from guarded_sora.cli.options import output_options, reviewer_option, state_options
+from guarded_sora.cli.output import (
+    Reply,
+    clean,
+    open_as,
+    open_sora,
+    print_json,
+    print_table,
+    progress,
+    refusal,
+    show_release,
+)
 from guarded_sora.cli.times import iso_time
 from guarded_sora.errors import UsageError
+from guarded_sora.settings import Settings
 
-reviewer_option = click.option(
-    "--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help="Who decides or looks; it is logged."
-)
+_reviewer = reviewer_option("Who decides or looks; it is logged.")
 _STATES = ("waiting", "open", "second", "disputed", "appealed", "decided", "closed")
 
 
@@ -36,28 +45,20 @@ for _module in (cases_notice, cases_appeal):
 @click.option("--overdue", is_flag=True, help="Only notices whose clock has run out.")
 @output_options
 @state_options
-def list_(
-    state: str,
-    kind: str | None,
-    overdue: bool,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def list_(state: str, kind: str | None, overdue: bool, reply: Reply, settings: Settings) -> int:
     """Cases, oldest first."""
     import time
 
     from guarded_sora.audit.notices import NoticeDesk
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services = sora.services
         if overdue:
             desk = NoticeDesk(services.log, services.cases)
             found = [case for case in desk.overdue(time.time_ns() // 1_000_000) if kind in (None, case.kind)]
         else:
             found = services.cases.list(state, kind=kind)
-    if as_json:
+    if reply.as_json:
         for case in found:
             print_json(case_json(case))
     else:
@@ -81,30 +82,17 @@ def list_(
 
 @command.command("claim")
 @click.argument("case_id", required=False)
-@reviewer_option
+@_reviewer
 @click.option("--kind", help="Only cases of this kind.")
 @click.option("--minutes", type=click.IntRange(1, 1440), default=30, show_default=True, help="How long.")
 @output_options
 @state_options
 def claim(
-    case_id: str | None,
-    reviewer: str,
-    kind: str | None,
-    minutes: int,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    case_id: str | None, reviewer: str, kind: str | None, minutes: int, reply: Reply, settings: Settings
 ) -> int:
     """Take the oldest case that waits, or CASE_ID; nobody else gets it meanwhile. Exit status 1: none."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        case = services.cases.claim(
-            services.keys.pseudonym("reviewer", reviewer),
-            kind=kind,
-            case_id=case_id,
-            lease_seconds=60 * minutes,
-        )
+    with open_as(settings, reviewer) as (services, who):
+        case = services.cases.claim(who, kind=kind, case_id=case_id, lease_seconds=60 * minutes)
     if case is None:
         click.echo(
             "There is no case that you can take now: none waits, another reviewer holds it, or you decided "
@@ -112,53 +100,39 @@ def claim(
             err=True,
         )
         return 1
-    show_case(case, as_json=as_json, said=f"case {case.case_id} ({case.kind}) is yours for {minutes} minutes")
+    reply.say(case_json(case), f"case {case.case_id} ({case.kind}) is yours for {minutes} minutes")
     return OK
 
 
 @command.command("give-back")
 @click.argument("case_id")
-@reviewer_option
+@_reviewer
 @click.option("--reason", default="skipped", show_default=True, help="A reason code, one lower-case word.")
 @output_options
 @state_options
-def give_back(
-    case_id: str,
-    reviewer: str,
-    reason: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def give_back(case_id: str, reviewer: str, reason: str, reply: Reply, settings: Settings) -> int:
     """Return a case you took, undecided."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        who = services.keys.pseudonym("reviewer", reviewer)
+    with open_as(settings, reviewer) as (services, who):
         case = services.cases.give_back(case_id, reviewer=who, reason_code=reason)
-    show_case(case, as_json=as_json, said=f"case {case.case_id} waits again")
+    reply.say(case_json(case), f"case {case.case_id} waits again")
     return OK
 
 
 @command.command("show")
 @click.argument("case_id")
-@reviewer_option
+@_reviewer
 @output_options
 @state_options
-def show(
-    case_id: str, reviewer: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def show(case_id: str, reviewer: str, reply: Reply, settings: Settings) -> int:
     """One case with what waits in it. Looking is an event of the log."""
     import orjson
 
     from guarded_sora.handoff import handed_off
 
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
+    with open_as(settings, reviewer) as (services, viewer):
         case = services.cases.show(case_id)
         if handed_off(services, case_id):
             raise UsageError(f"Case {case_id} was handed to an authority; nobody looks at it again.")
-        viewer = services.keys.pseudonym("reviewer", reviewer)
         data = services.cases.payload(case_id, viewer=viewer, reason="review")
         held = services.settings.held / f"{case_id}.mp4"
     document = case_json(case)
@@ -168,7 +142,7 @@ def show(
     if case.kind.startswith("notice."):
         document |= {name: waiting.get(name) for name in ("statement", "contact", "link")}
     document["film"] = str(held) if held.is_file() else None
-    if as_json:
+    if reply.as_json:
         print_json(document)
     else:
         for name, value in document.items():
@@ -179,7 +153,7 @@ def show(
 @command.command("decide")
 @click.argument("case_id")
 @click.option("--action", type=click.Choice(["allow", "block"]), required=True)
-@reviewer_option
+@_reviewer
 @click.option("--reason", required=True, help="A reason code, one lower-case word.")
 @click.option("--rule", "rules", multiple=True, help="A rule that is cited; may be given several times.")
 @click.option("--note", default="", help="For other reviewers; kept encrypted.")
@@ -192,10 +166,8 @@ def decide(
     reason: str,
     rules: tuple[str, ...],
     note: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Decide a case, or the appeal against it: allow or block.
 
@@ -203,20 +175,19 @@ def decide(
     """
     from guarded_sora.decisions import decide_case
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
-        services = sora.services
+    with open_as(settings, reviewer) as (services, who), progress(quiet=reply.quiet) as shown:
         done = decide_case(
             services,
             case_id,
             action,
-            reviewer=services.keys.pseudonym("reviewer", reviewer),
+            reviewer=who,
             reason_code=reason,
             note=note,
             rules=rules,
             progress=shown,
         )
     case = done.case
-    if as_json:
+    if reply.as_json:
         print_json(
             {
                 **case_json(case),
@@ -240,40 +211,28 @@ def decide(
 @click.argument("case_id")
 @output_options
 @state_options
-def carry_out_command(
-    case_id: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def carry_out_command(case_id: str, reply: Reply, settings: Settings) -> int:
     """Do again what a decision in force asks for, where a fault or a crash cut it off."""
     from guarded_sora.decisions import carry_out
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         done = carry_out(sora.services, sora.services.cases.show(case_id), progress=shown)
     said = f"case {case_id}: {len(done.clips)} clips, {len(done.moved)} files moved"
-    show_case(done.case, as_json=as_json, said=said)
+    reply.say(case_json(done.case), said)
     return OK
 
 
 @command.command("second")
 @click.argument("case_id")
-@reviewer_option
+@_reviewer
 @click.option("--reason", default="unsure", show_default=True, help="A reason code, one lower-case word.")
 @output_options
 @state_options
-def second(
-    case_id: str,
-    reviewer: str,
-    reason: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def second(case_id: str, reviewer: str, reason: str, reply: Reply, settings: Settings) -> int:
     """Ask for a second opinion: from now on two people must decide this case."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        who = services.keys.pseudonym("reviewer", reviewer)
+    with open_as(settings, reviewer) as (services, who):
         case = services.cases.escalate(case_id, reviewer=who, reason_code=reason)
-    show_case(case, as_json=as_json, said=f"case {case.case_id} now needs two people")
+    reply.say(case_json(case), f"case {case.case_id} now needs two people")
     return OK
 
 
@@ -284,47 +243,29 @@ def second(
 )
 @output_options
 @state_options
-def release(
-    case_id: str,
-    output: Path | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def release(case_id: str, output: Path | None, reply: Reply, settings: Settings) -> int:
     """Release what was decided 'allow': the held film, or the film of a held request."""
     if not case_id:
         raise UsageError("Name the case; 'guarded-sora cases list --state decided' shows those there are.")
     with (
-        open_sora(settings_from(home, database_url)) as sora,
-        progress(quiet=quiet) as shown,
-        refusal(as_json=as_json),
+        open_sora(settings) as sora,
+        progress(quiet=reply.quiet) as shown,
+        refusal(as_json=reply.as_json),
     ):
         released = sora.release_case(case_id, output=output, progress=shown)
-    show_release(released, as_json=as_json)
+    show_release(released, as_json=reply.as_json)
     return OK
 
 
 @command.command("rebuild")
 @output_options
 @state_options
-def rebuild(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def rebuild(reply: Reply, settings: Settings) -> int:
     """Make the table of cases anew from the log."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         count = sora.services.cases.rebuild()
-    if as_json:
-        print_json({"cases": count})
-    else:
-        click.echo(f"{count} cases were made anew from the log")
+    reply.say({"cases": count}, f"{count} cases were made anew from the log")
     return OK
-
-
-def show_case(case: Any, *, as_json: bool, said: str) -> None:
-    """A case as JSON, or one sentence about it."""
-    if as_json:
-        print_json(case_json(case))
-    else:
-        click.echo(said)
 
 
 def case_json(case: Any) -> dict[str, Any]:

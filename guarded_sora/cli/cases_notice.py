@@ -8,15 +8,14 @@ from typing import Any
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress
+from guarded_sora.cli.options import output_options, reviewer_option, state_options
+from guarded_sora.cli.output import Reply, clean, open_as, open_sora, print_json, print_table, progress
 from guarded_sora.cli.times import iso_time
+from guarded_sora.settings import Settings
 
 _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
-_reviewer = click.option(
-    "--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help="Who does it; it is logged."
-)
+_reviewer = reviewer_option()
 _library = click.option(
     "--library",
     "libraries",
@@ -59,10 +58,8 @@ def notice(
     statement: str,
     contact: str,
     libraries: tuple[Path, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Take in a complaint about a clip, start its clock, and look for copies of it."""
     from guarded_sora.notices import Complaint, receive_notice
@@ -77,7 +74,7 @@ def notice(
         statement=_text(statement),
         contact=contact,
     )
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         received = receive_notice(sora.services, complaint, folders=libraries, progress=shown)
     document = {
         "case_id": received.notice.case_id,
@@ -87,7 +84,7 @@ def notice(
         "due": iso_time(received.notice.due_ts),
         **_found(received.found),
     }
-    if as_json:
+    if reply.as_json:
         print_json(document)
         return OK
     click.echo(f"case {document['case_id']} about {clean(str(document['about']))}")
@@ -101,23 +98,16 @@ def notice(
 @_library
 @output_options
 @state_options
-def copies(
-    case_id: str,
-    libraries: tuple[Path, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def copies(case_id: str, libraries: tuple[Path, ...], reply: Reply, settings: Settings) -> int:
     """Look again for copies of what a notice is about."""
     from guarded_sora.notices import look_for_copies, wanted_of
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         services = sora.services
         case = services.cases.show(case_id)
         wanted = wanted_of(services, case)
         found = look_for_copies(services, case, wanted, folders=libraries, progress=shown)
-    if as_json:
+    if reply.as_json:
         print_json({"case_id": case_id, **_found(found)})
     else:
         _show_copies(found)
@@ -130,26 +120,13 @@ def copies(
 @click.option("--text", default="", help="What the complainant is told, or @FILE (default: plain words).")
 @output_options
 @state_options
-def answer(
-    case_id: str,
-    reviewer: str,
-    text: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def answer(case_id: str, reviewer: str, text: str, reply: Reply, settings: Settings) -> int:
     """Print the answer to the complainant of a decided notice, and record it. Sending it is yours."""
     from guarded_sora.notices import answer_notice
 
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        who = services.keys.pseudonym("reviewer", reviewer)
+    with open_as(settings, reviewer) as (services, who):
         words = answer_notice(services, case_id, actor=who, text=_text(text))
-    if as_json:
-        print_json({"case_id": case_id, "answer": words})
-    else:
-        click.echo(words)
+    reply.say({"case_id": case_id, "answer": words}, words)
     return OK
 
 
@@ -158,21 +135,14 @@ def answer(
 @click.option("--territory", "territories", multiple=True, help="ISO 3166 code (default: all of the EU).")
 @output_options
 @state_options
-def reasons(
-    case_ids: tuple[str, ...],
-    territories: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def reasons(case_ids: tuple[str, ...], territories: tuple[str, ...], reply: Reply, settings: Settings) -> int:
     """Statements of reasons for decided cases, in the form of the DSA transparency database.
 
     Prints one body a line, of at most 100 statements, as the database takes them.
     """
     from guarded_sora.reasons import EU, batches, reasons_for
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         made = [
             reasons_for(sora.services, case_id, territories=tuple(map(str.upper, territories)) or EU)
             for case_id in case_ids
@@ -201,17 +171,13 @@ def hand_off_command(
     certificates: tuple[Path, ...],
     film: Path | None,
     reviewer: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Seal a child-safety case for an authority and delete our own copies. Nobody looks at it again."""
     from guarded_sora.handoff import hand_off
 
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        who = services.keys.pseudonym("reviewer", reviewer)
+    with open_as(settings, reviewer) as (services, who):
         done = hand_off(services, case_id, certificates, by=who, film=film)
     document = {
         "case_id": done.case_id,
@@ -222,7 +188,7 @@ def hand_off_command(
         "deleted": done.deleted,
         "audit": {"seq": done.seq},
     }
-    if as_json:
+    if reply.as_json:
         print_json(document)
     else:
         click.echo(f"sealed for {len(done.recipients)}: {done.path}")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from guarded_sora.cli.exit_status import OK, REFUSED
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json, print_table, progress
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json, print_table, progress
+from guarded_sora.settings import Settings
 
 
 @click.command("doctor")
 @output_options
 @state_options
-def command(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def command(reply: Reply, settings: Settings) -> int:
     """Try every part for real and say what is missing. Exit status: 0 nothing failed, 1 something did."""
     from guarded_sora.doctor import examine
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         shown.stage("examination")
         examined = list(examine(sora.services))
-    if as_json:
+    if reply.as_json:
         print_json(
             {"parts": [{"part": item.part, "state": item.state, "detail": item.detail} for item in examined]}
         )

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_as
+from guarded_sora.settings import Settings
 
 
 @click.command("dossier")
@@ -31,25 +32,14 @@ from guarded_sora.cli.output import open_sora, print_json
 )
 @output_options
 @state_options
-def command(
-    about: str,
-    output: Path,
-    role: str,
-    viewer: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def command(about: str, output: Path, role: str, viewer: str, reply: Reply, settings: Settings) -> int:
     """Everything about a clip, a case or a period in one archive that anybody can check offline.
 
     ABOUT is a clip's id, a case's id, or a period such as 2026-11 or 2026-11-01..2026-11-30.
     """
     from guarded_sora.dossier import make_dossier
 
-    with open_sora(settings_from(home, database_url)) as sora:
-        services = sora.services
-        who = services.keys.pseudonym("reviewer", viewer)
+    with open_as(settings, viewer) as (services, who):
         made = make_dossier(services, about, output, role=role, viewer=who)
     document = {
         "path": str(made.path),
@@ -62,10 +52,10 @@ def command(
         "policies": list(made.policies),
         "audit": {"seq": made.seq},
     }
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(f"{made.path}: {made.entries} entries, {made.payloads} texts, for the {made.role}")
-        click.echo("Anybody can check it offline, with the log's verification key:")
-        click.echo(f"python -m guarded_sora.audit.verifier {made.path} --key KEY")
+    reply.say(
+        document,
+        f"{made.path}: {made.entries} entries, {made.payloads} texts, for the {made.role}",
+        "Anybody can check it offline, with the log's verification key:",
+        f"python -m guarded_sora.audit.verifier {made.path} --key KEY",
+    )
     return OK

@@ -8,16 +8,17 @@ import click
 
 from guarded_sora.cli.exit_status import OK
 from guarded_sora.cli.options import (
+    chosen,
     context_options,
     laws,
     output_options,
     parse_size,
     request_context,
-    settings_from,
     state_options,
 )
-from guarded_sora.cli.output import open_sora, progress, refusal, show_release
+from guarded_sora.cli.output import Reply, open_sora, progress, refusal, show_release
 from guarded_sora.policies.finding import AgeTier
+from guarded_sora.settings import Settings
 
 
 @click.command("generate")
@@ -53,10 +54,8 @@ def command(
     age_tier: AgeTier,
     region: str,
     consents: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Make a film from PROMPT: checked, marked, signed and logged.
 
@@ -77,11 +76,11 @@ def command(
     )
     context = request_context(actor, tenant, age_tier, region, consents)
     with (
-        open_sora(settings_from(home, database_url, backend=backend)) as sora,
-        progress(quiet=quiet) as shown,
-        refusal(as_json=as_json),
+        open_sora(chosen(settings, backend=backend)) as sora,
+        progress(quiet=reply.quiet) as shown,
+        refusal(as_json=reply.as_json),
     ):
         releases = generate(sora.services, request, context, output=output, count=count, progress=shown)
     for release in releases:
-        show_release(release, as_json=as_json, profile=request.profile, region=region)
+        show_release(release, as_json=reply.as_json, profile=request.profile, region=region)
     return OK

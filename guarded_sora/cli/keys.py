@@ -10,10 +10,11 @@ import click
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.cli import mark_keys
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json
 from guarded_sora.errors import ProvenanceError, UsageError
 from guarded_sora.provenance.credentials.trust_store import PURPOSES, HeldList, held_list, install_list
+from guarded_sora.settings import Settings
 
 _LARGEST = 4 << 20
 
@@ -21,16 +22,10 @@ _LARGEST = 4 << 20
 @click.group("keys", invoke_without_command=True)
 @output_options
 @state_options
-@click.pass_context
-def command(
-    context: click.Context, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def command(reply: Reply, settings: Settings) -> int:
     """Make the keys on first use and show their public halves and the trust lists in force."""
-    if context.invoked_subcommand is not None:
-        return OK
     from cryptography import x509
 
-    settings = settings_from(home, database_url)
     with open_sora(settings) as sora:
         keys, vkey, signer = sora.services.keys, sora.services.log.vkey, sora.services.signer
         mark_epoch = sora.services.mark_keys.epoch
@@ -47,11 +42,11 @@ def command(
             "serial": f"{leaf.serial_number:x}",
             "not_after": leaf.not_valid_after_utc.isoformat(),
         },
-        "root_certificate": str(keys.folder / "c2pa-root.pem"),
+        "root_certificate": str(keys.root_path),
         "timestamp_authority": signer.timestamp_url,
         "trust": [{**item.as_json(), "stale": item.is_stale(today)} for item in lists],
     }
-    if as_json:
+    if reply.as_json:
         print_json(document)
         return OK
     click.echo(f"issuer            {keys.issuer}   (the middle part of every clip id)")
@@ -94,17 +89,14 @@ def update(
     purpose: str | None,
     source: str | None,
     issued: datetime | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Check FILE and put it in force in place of the list for its purpose.
 
     FILE is a PEM bundle of authorities, a list as the C2PA publishes it (JSON), or with --purpose revoked a
     JSON list of revoked serials. A list that does not hold changes nothing.
     """
-    settings = settings_from(home, database_url)
     try:
         held = install_list(
             settings.trust,
@@ -118,7 +110,7 @@ def update(
     # Logged afterwards: an installation whose list was damaged opens again only with the new one.
     with open_sora(settings) as sora:
         sora.services.log.append([_event(held)])
-    if as_json:
+    if reply.as_json:
         print_json(held.as_json())
     else:
         left_out = f", {held.expired} expired ones left out" if held.expired else ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json
 from guarded_sora.mark_keys import MarkKeys
+from guarded_sora.settings import Settings
 
 Change = Callable[[MarkKeys], MarkKeys]
 
@@ -23,30 +23,28 @@ def command() -> None:
 @command.command("list")
 @output_options
 @state_options
-def list_(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def list_(reply: Reply, settings: Settings) -> int:
     """Show epochs, tenants and what was revoked; no secret."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        _show(sora.services.mark_keys, as_json)
+    with open_sora(settings) as sora:
+        _show(sora.services.mark_keys, reply)
     return OK
 
 
 @command.command("rotate")
 @output_options
 @state_options
-def rotate(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def rotate(reply: Reply, settings: Settings) -> int:
     """Mark films with a new key from now on; films of older keys are still read."""
-    return _change("keys.mark_rotated", MarkKeys.rotate, None, as_json, home, database_url)
+    return _change("keys.mark_rotated", MarkKeys.rotate, None, reply, settings)
 
 
 @command.command("tenant")
 @click.argument("name")
 @output_options
 @state_options
-def tenant(name: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def tenant(name: str, reply: Reply, settings: Settings) -> int:
     """Give tenant NAME a key of its own. Programs that run already must be started again."""
-    return _change(
-        "keys.mark_tenant_added", lambda keys: keys.with_tenant(name), name, as_json, home, database_url
-    )
+    return _change("keys.mark_tenant_added", lambda keys: keys.with_tenant(name), name, reply, settings)
 
 
 @command.command("revoke")
@@ -55,23 +53,14 @@ def tenant(name: str, as_json: bool, quiet: bool, home: Path | None, database_ur
 @click.option("--reason", default="", help="Why, for the log and for verdicts.")
 @output_options
 @state_options
-def revoke(
-    epoch: int,
-    tenant: str | None,
-    reason: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def revoke(epoch: int, tenant: str | None, reason: str, reply: Reply, settings: Settings) -> int:
     """Say of every mark by the key of EPOCH, from now on, that its key was revoked."""
     return _change(
         "keys.mark_revoked",
         lambda keys: keys.revoke(epoch, tenant, reason),
         tenant,
-        as_json,
-        home,
-        database_url,
+        reply,
+        settings,
         epoch=epoch,
         reason=reason,
     )
@@ -81,14 +70,13 @@ def _change(
     kind: str,
     change: Change,
     tenant: str | None,
-    as_json: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
     **body: object,
 ) -> int:
     from guarded_sora.audit.entry import Event, uuid7
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services = sora.services
         changed = change(services.mark_keys)
         if changed is not services.mark_keys:
@@ -97,13 +85,13 @@ def _change(
             services.log.append(
                 [Event(kind=kind, actor="operator", subject="mark-keys", id=uuid7(), body=details)]
             )
-        _show(changed, as_json)
-    if changed is not services.mark_keys and not as_json:
+        _show(changed, reply)
+    if changed is not services.mark_keys and not reply.as_json:
         click.echo("The folder 'keys' changed: back it up again.")
     return OK
 
 
-def _show(keys: MarkKeys, as_json: bool) -> None:
+def _show(keys: MarkKeys, reply: Reply) -> None:
     document = {
         "epoch": keys.epoch,
         "epochs": sorted(keys.secrets),
@@ -113,7 +101,7 @@ def _show(keys: MarkKeys, as_json: bool) -> None:
             for i in keys.revocations
         ],
     }
-    if as_json:
+    if reply.as_json:
         print_json(document)
         return
     click.echo(f"epoch in use  {keys.epoch} of {', '.join(map(str, sorted(keys.secrets)))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from guarded_sora.cli.exit_status import OK
+from guarded_sora.cli.output import Reply
 from guarded_sora.errors import UsageError
 from guarded_sora.policies.finding import AgeTier, RequestContext
 from guarded_sora.settings import Settings, load_settings
@@ -20,29 +23,54 @@ _REGION = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?")
 AGE_TIERS = ("minor", "adult", "verified_adult", "unknown")
 
 
-def state_options(command: Command) -> Command:
-    """``--home`` and ``--database-url``: where this installation's state lives."""
-    command = click.option(
+def state_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--home`` and ``--database-url``: where this installation's state lives; gives ``settings``.
+
+    Options stand over the environment, that over the defaults. A group with these options does work of its
+    own only when it is called alone; its commands bring options of their own.
+
+    Raises:
+        UsageError: (when the command runs) a setting cannot be used.
+    """
+
+    @functools.wraps(command)
+    def with_settings(*args: Any, home: Path | None, database_url: str | None, **options: Any) -> int:
+        if click.get_current_context().invoked_subcommand is not None:
+            return OK
+        settings = load_settings(home=home, database_url=database_url)
+        return command(*args, settings=settings, **options)
+
+    with_url = click.option(
         "--database-url",
         envvar="GUARDED_SORA_DATABASE_URL",
         help="SQLAlchemy URL (default: SQLite under home).",
-    )(command)
+    )(with_settings)
     return click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
         envvar="GUARDED_SORA_HOME",
         help="Folder of keys, log and store (default: the user's data folder).",
-    )(command)
+    )(with_url)
 
 
-def output_options(command: Command) -> Command:
-    """``--json`` and ``--quiet``."""
-    command = click.option("--quiet", "-q", is_flag=True, envvar="GUARDED_SORA_QUIET", help="No progress.")(
-        command
-    )
+def output_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--json`` and ``--quiet``; gives ``reply``."""
+
+    @functools.wraps(command)
+    def with_reply(*args: Any, as_json: bool, quiet: bool, **options: Any) -> int:
+        return command(*args, reply=Reply(as_json=as_json, quiet=quiet), **options)
+
+    with_quiet = click.option(
+        "--quiet", "-q", is_flag=True, envvar="GUARDED_SORA_QUIET", help="No progress."
+    )(with_reply)
     return click.option(
         "--json", "as_json", is_flag=True, envvar="GUARDED_SORA_JSON", help="JSON on stdout."
-    )(command)
+    )(with_quiet)
+
+
+def reviewer_option(help_text: str = "Who does it; it is logged.") -> Callable[[Command], Command]:
+    """``--reviewer``: the person, whose pseudonym the log gets."""
+    return click.option("--reviewer", required=True, envvar="GUARDED_SORA_REVIEWER", help=help_text)
 
 
 def context_options(command: Command) -> Command:
@@ -84,9 +112,9 @@ def request_context(
     )
 
 
-def settings_from(home: Path | None, database_url: str | None, **more: object) -> Settings:
-    """Settings of this call: options over environment over defaults."""
-    return load_settings(home=home, database_url=database_url, **more)
+def chosen(settings: Settings, **named: object) -> Settings:
+    """``settings`` with what a command's own options name in place of it; None means "not given"."""
+    return settings.model_copy(update={name: value for name, value in named.items() if value is not None})
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,24 @@ if TYPE_CHECKING:
     from guarded_sora.api import GuardedSora
     from guarded_sora.evidence import Verdict
     from guarded_sora.release import Release
+    from guarded_sora.services import Services
     from guarded_sora.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """How a command answers: with JSON or with words, with progress or without."""
+
+    as_json: bool
+    quiet: bool
+
+    def say(self, document: Mapping[str, Any], *lines: str) -> None:
+        """``document`` as JSON, or ``lines`` for a person."""
+        if self.as_json:
+            print_json(document)
+            return
+        for line in lines:
+            click.echo(line)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -81,6 +99,13 @@ def open_sora(settings: Settings) -> Iterator[GuardedSora]:
 
     with GuardedSora(open_services(settings)) as sora:
         yield sora
+
+
+@contextmanager
+def open_as(settings: Settings, reviewer: str) -> Iterator[tuple[Services, str]]:
+    """The installation's services, and under what pseudonym the log knows ``reviewer``."""
+    with open_sora(settings) as sora:
+        yield sora.services, sora.services.keys.pseudonym("reviewer", reviewer)
 
 
 @contextmanager

@@ -12,17 +12,12 @@ import orjson
 
 from guarded_sora.cli import rollout
 from guarded_sora.cli.exit_status import OF_ACTION, OK, REFUSED, USAGE, worst
-from guarded_sora.cli.options import (
-    context_options,
-    output_options,
-    request_context,
-    settings_from,
-    state_options,
-)
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table
+from guarded_sora.cli.options import chosen, context_options, output_options, request_context, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, print_json, print_table
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.finding import Action, AgeTier, CheckState, RequestContext
 from guarded_sora.policies.text.check import PromptCheck
+from guarded_sora.settings import Settings
 
 _LONGEST_LINE = 2_000_000
 
@@ -58,10 +53,8 @@ def check(
     age_tier: AgeTier,
     region: str,
     consents: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Decide on TEXT without generating anything; ``-`` reads one JSON object {"text": ...} a line.
 
@@ -70,21 +63,18 @@ def check(
     the worst.
     """
     context = request_context(actor, tenant, age_tier, region, consents)
-    with _policy(pack, home, database_url) as (engine, checks):
-        statuses = _answer(engine, checks, text, context, as_json=as_json)
+    with _policy(chosen(settings, pack=pack)) as (engine, checks):
+        statuses = _answer(engine, checks, text, context, as_json=reply.as_json)
     return worst(statuses) if statuses else OK
 
 
 @contextmanager
-def _policy(
-    pack: Path | None, home: Path | None, database_url: str | None
-) -> Iterator[tuple[PolicyEngine, Sequence[PromptCheck]]]:
+def _policy(settings: Settings) -> Iterator[tuple[PolicyEngine, Sequence[PromptCheck]]]:
     """Engine and checks of the installation, or of the pack alone where there is none: nothing is made."""
     from guarded_sora.keys import RING
     from guarded_sora.policies.pack import load_pack
     from guarded_sora.policies.text.check import default_prompt_checks
 
-    settings = settings_from(home, database_url, pack=pack)
     if (settings.home / "keys" / RING).is_file():
         with open_sora(settings) as sora:
             yield sora.services.policy, sora.services.prompt_checks
@@ -145,13 +135,13 @@ def _lines() -> Iterator[tuple[int, str | None]]:
 @command.command("test")
 @_pack_option
 @output_options
-def test(pack: Path | None, as_json: bool, quiet: bool) -> int:
+def test(pack: Path | None, reply: Reply) -> int:
     """Run the golden prompts that stand beside every rule. Exit status: 0 all hold, 1 some do not."""
     from guarded_sora.policies.golden import run_golden
     from guarded_sora.policies.pack import load_pack
 
     results = run_golden(load_pack(pack))
-    if as_json:
+    if reply.as_json:
         for result in results:
             print_json(
                 {
@@ -162,7 +152,7 @@ def test(pack: Path | None, as_json: bool, quiet: bool) -> int:
                     "problem": result.problem,
                 }
             )
-    elif not quiet:
+    elif not reply.quiet:
         by_rule: dict[str, list[bool]] = {}
         for result in results:
             by_rule.setdefault(result.prompt.rule, []).append(result.passed)
@@ -180,7 +170,7 @@ def test(pack: Path | None, as_json: bool, quiet: bool) -> int:
 @command.command("lint")
 @_pack_option
 @output_options
-def lint(pack: Path | None, as_json: bool, quiet: bool) -> int:
+def lint(pack: Path | None, reply: Reply) -> int:
     """Load a pack as strictly as the guard does, then look for rules that cannot fire, words nobody uses and
     missing tests. Exit status: 0 it holds, perhaps with warnings, 1 it does not."""
     from guarded_sora.policies.errors import PolicyError
@@ -190,7 +180,7 @@ def lint(pack: Path | None, as_json: bool, quiet: bool) -> int:
     try:
         loaded = load_pack(pack)
     except PolicyError as error:
-        if as_json:
+        if reply.as_json:
             print_json({"holds": False, "problem": str(error), "problems": []})
         else:
             click.echo(clean(str(error)), err=True)
@@ -199,12 +189,12 @@ def lint(pack: Path | None, as_json: bool, quiet: bool) -> int:
     holds = all(problem.level != "error" for problem in problems)
     reference = loaded.reference
     document = {"id": reference.id, "version": reference.version, "digest": reference.digest}
-    if as_json:
+    if reply.as_json:
         listed = [{"level": p.level, "where": p.where, "message": p.message} for p in problems]
         print_json({"holds": holds, "pack": document, "rules": len(loaded.rules), "problems": listed})
     else:
         for problem in problems:
-            if not (quiet and problem.level == "warning"):
+            if not (reply.quiet and problem.level == "warning"):
                 click.echo(f"{problem.level}: {clean(problem.where)}: {clean(problem.message)}", err=True)
         verdict = "hold" if holds else "do not hold"
         pack_name = f"{reference.id} {reference.version}"

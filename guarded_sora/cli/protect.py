@@ -7,16 +7,10 @@ from pathlib import Path
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import (
-    context_options,
-    laws,
-    output_options,
-    request_context,
-    settings_from,
-    state_options,
-)
-from guarded_sora.cli.output import open_sora, progress, refusal, show_release
+from guarded_sora.cli.options import context_options, laws, output_options, request_context, state_options
+from guarded_sora.cli.output import Reply, open_sora, progress, refusal, show_release
 from guarded_sora.policies.finding import AgeTier
+from guarded_sora.settings import Settings
 
 
 @click.command("protect")
@@ -40,19 +34,17 @@ def command(
     age_tier: AgeTier,
     region: str,
     consents: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Guard FILM, which another generator made: the same checks, mark, signature and record.
 
     Exit status: 0 released, 1 blocked, 4 held for review.
     """
     with (
-        open_sora(settings_from(home, database_url)) as sora,
-        progress(quiet=quiet) as shown,
-        refusal(as_json=as_json),
+        open_sora(settings) as sora,
+        progress(quiet=reply.quiet) as shown,
+        refusal(as_json=reply.as_json),
     ):
         release = sora.protect(
             film,
@@ -63,5 +55,5 @@ def command(
             context=request_context(actor, tenant, age_tier, region, consents),
             progress=shown,
         )
-    show_release(release, as_json=as_json, profile=laws(profile), region=region)
+    show_release(release, as_json=reply.as_json, profile=laws(profile), region=region)
     return OK

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table, progress
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, print_json, print_table, progress
 from guarded_sora.cli.registry_hashes import hashes
 from guarded_sora.cli.times import iso_time
+from guarded_sora.settings import Settings
 
 _KINDS = ("person", "character", "brand", "work")
 _STANDINGS = ("private", "public", "minor", "deceased")
@@ -51,10 +52,8 @@ def _kind_group(kind: str) -> click.Group:
         faces: tuple[Path, ...],
         references: tuple[Path, ...],
         clips: tuple[str, ...],
-        as_json: bool,
-        quiet: bool,
-        home: Path | None,
-        database_url: str | None,
+        reply: Reply,
+        settings: Settings,
     ) -> int:
         """Register NAME with its other spellings, faces or references, and print its id."""
         from guarded_sora.enrol import add_clip_reference, add_face_pictures, add_reference, add_subject
@@ -67,7 +66,7 @@ def _kind_group(kind: str) -> click.Group:
             *(SubjectName(text=text, weak=True) for text in weak),
             *(SubjectName(text=text, description=True) for text in descriptions),
         ]
-        with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+        with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
             services = sora.services
             subject_id = add_subject(
                 services,
@@ -92,19 +91,19 @@ def _kind_group(kind: str) -> click.Group:
             "faces": len(faces),
             "references": len(references) + len(clips),
         }
-        _say(document, f"registered {subject_id}", as_json=as_json)
+        reply.say(document, f"registered {subject_id}")
         return OK
 
     @group.command("list")
     @output_options
     @state_options
-    def list_(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+    def list_(reply: Reply, settings: Settings) -> int:
         """Everybody of this kind. Names are shown in clear: mind who looks over your shoulder."""
         from guarded_sora.store import Kind
 
-        with open_sora(settings_from(home, database_url)) as sora:
+        with open_sora(settings) as sora:
             found = sora.services.registry.subjects(Kind(kind))
-        if as_json:
+        if reply.as_json:
             for item in found:
                 print_json(_subject_json(item))
         else:
@@ -119,15 +118,13 @@ def _kind_group(kind: str) -> click.Group:
     @click.argument("subject_id")
     @output_options
     @state_options
-    def remove(
-        subject_id: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-    ) -> int:
+    def remove(subject_id: str, reply: Reply, settings: Settings) -> int:
         """Forget SUBJECT_ID and end every consent about it."""
         from guarded_sora.enrol import remove_subject
 
-        with open_sora(settings_from(home, database_url)) as sora:
+        with open_sora(settings) as sora:
             remove_subject(sora.services, subject_id)
-        _say({"subject_id": subject_id, "removed": True}, f"removed {subject_id}", as_json=as_json)
+        reply.say({"subject_id": subject_id, "removed": True}, f"removed {subject_id}")
         return OK
 
     return group
@@ -163,16 +160,14 @@ def grant(
     days: float,
     uses: int | None,
     territory: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Write down a consent about SUBJECT_ID and print a token for the next day."""
     from guarded_sora.consent import give_consent, issue_token
     from guarded_sora.store.grants import now_ms
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services = sora.services
         given = give_consent(
             services,
@@ -185,11 +180,11 @@ def grant(
             expires_ms=now_ms() + round(days * 24 * 3600 * 1000),
         )
         token = issue_token(services.registry_keys, services.keys.issuer, given)
-    if as_json:
-        print_json({**_grant_json(given), "token": token})
-    else:
-        click.echo(f"grant  {given.grant_id} until {iso_time(given.expires_ms)}")
-        click.echo(f"token  {token}")
+    reply.say(
+        {**_grant_json(given), "token": token},
+        f"grant  {given.grant_id} until {iso_time(given.expires_ms)}",
+        f"token  {token}",
+    )
     return OK
 
 
@@ -198,20 +193,18 @@ def grant(
 @click.option("--hours", type=click.FloatRange(min=0.01, max=24), default=24.0, show_default=True)
 @output_options
 @state_options
-def token(
-    grant_id: str, hours: float, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def token(grant_id: str, hours: float, reply: Reply, settings: Settings) -> int:
     """Print a new token of a live grant."""
     from guarded_sora.consent import issue_token
     from guarded_sora.errors import UsageError
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services = sora.services
         found = services.grants.grant(grant_id)
         if found is None:
             raise UsageError("No such grant; 'guarded-sora registry consent list' shows those there are.")
         made = issue_token(services.registry_keys, services.keys.issuer, found, seconds=round(hours * 3600))
-    _say({"grant_id": grant_id, "token": made}, made, as_json=as_json)
+    reply.say({"grant_id": grant_id, "token": made}, made)
     return OK
 
 
@@ -219,13 +212,11 @@ def token(
 @click.argument("subject_id", required=False)
 @output_options
 @state_options
-def list_grants(
-    subject_id: str | None, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def list_grants(subject_id: str | None, reply: Reply, settings: Settings) -> int:
     """All grants, or those about SUBJECT_ID."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         found = sora.services.grants.grants(subject_id)
-    if as_json:
+    if reply.as_json:
         for item in found:
             print_json(_grant_json(item))
         return OK
@@ -251,13 +242,11 @@ def list_grants(
 @click.option("--reason", default="withdrawn", show_default=True, help="One lower-case word.")
 @output_options
 @state_options
-def revoke(
-    grant_id: str, reason: str, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def revoke(grant_id: str, reason: str, reply: Reply, settings: Settings) -> int:
     """End a consent and list every clip made under it; verify says so of them from now on."""
     from guarded_sora.consent import revoke_consent
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         uses = revoke_consent(sora.services, grant_id, reason=reason)
         records = [sora.services.store.by_id(use.clip_id) for use in uses]
     clips = [
@@ -270,7 +259,7 @@ def revoke(
         }
         for use, record in zip(uses, records, strict=True)
     ]
-    if as_json:
+    if reply.as_json:
         print_json({"grant_id": grant_id, "revoked": True, "reason": reason, "clips": clips})
         return OK
     print_table(
@@ -285,16 +274,14 @@ def revoke(
 @click.argument("path", type=_file)
 @output_options
 @state_options
-def import_(path: Path, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def import_(path: Path, reply: Reply, settings: Settings) -> int:
     """Register everybody in a .csv or .jsonl file; those known by name are left as they are."""
     from guarded_sora.registry_files import import_subjects
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         done = import_subjects(sora.services, path, progress=shown)
-    _say(
-        {"added": done.added, "known": done.known},
-        f"{done.added} registered, {done.known} known before",
-        as_json=as_json,
+    reply.say(
+        {"added": done.added, "known": done.known}, f"{done.added} registered, {done.known} known before"
     )
     return OK
 
@@ -303,13 +290,13 @@ def import_(path: Path, as_json: bool, quiet: bool, home: Path | None, database_
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @output_options
 @state_options
-def export(path: Path, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def export(path: Path, reply: Reply, settings: Settings) -> int:
     """Write everybody's names, in clear, to a new .csv or .jsonl file that only you may read."""
     from guarded_sora.registry_files import export_subjects
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         count = export_subjects(sora.services, path, progress=shown)
-    _say({"exported": count, "path": str(path)}, f"{count} written to {clean(str(path))}", as_json=as_json)
+    reply.say({"exported": count, "path": str(path)}, f"{count} written to {clean(str(path))}")
     return OK
 
 
@@ -342,10 +329,3 @@ def _grant_json(item: Any) -> dict[str, Any]:
         "uses": item.uses,
         "revoked": item.revoked_reason,
     }
-
-
-def _say(document: dict[str, Any], line: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(line)

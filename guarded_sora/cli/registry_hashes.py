@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, progress
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, progress
+from guarded_sora.settings import Settings
 
 
 @click.group("hashes")
@@ -22,21 +23,17 @@ def hashes() -> None:
 @click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @output_options
 @state_options
-def import_(
-    subject_id: str, path: Path, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def import_(subject_id: str, path: Path, reply: Reply, settings: Settings) -> int:
     """Register every PDQ hash in a .csv, .json or .jsonl list as a picture of SUBJECT_ID."""
     from guarded_sora.hash_lists import import_hashes
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         done = import_hashes(sora.services, subject_id, path, progress=shown)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        click.echo(
-            f"{done.added} hashes registered; left out: {done.repeated} repeated, {done.other} of other "
-            f"kinds, {done.plain} too plain"
-        )
+    reply.say(
+        asdict(done),
+        f"{done.added} hashes registered; left out: {done.repeated} repeated, {done.other} of other "
+        f"kinds, {done.plain} too plain",
+    )
     return OK
 
 
@@ -44,14 +41,11 @@ def import_(
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @output_options
 @state_options
-def export(path: Path, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def export(path: Path, reply: Reply, settings: Settings) -> int:
     """Write every registered hash, without names, to a new .csv, .json or .jsonl list."""
     from guarded_sora.hash_lists import export_hashes
 
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         count = export_hashes(sora.services, path, progress=shown)
-    if as_json:
-        print_json({"exported": count, "path": str(path)})
-    else:
-        click.echo(f"{count} written to {clean(str(path))}")
+    reply.say({"exported": count, "path": str(path)}, f"{count} written to {clean(str(path))}")
     return OK

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from guarded_sora.cli.exit_status import OK, REFUSED
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, print_table
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, print_json, print_table
 from guarded_sora.errors import UsageError
+from guarded_sora.settings import Settings
 
 _folder = click.Path(path_type=Path, file_okay=False)
 
@@ -31,26 +32,18 @@ def _load(folder: Path) -> Any:
 @click.option("--on", "source", required=True, help='A file of {"text": ...} lines, or the word log.')
 @output_options
 @state_options
-def diff(
-    before: Path,
-    after: Path,
-    source: str,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def diff(before: Path, after: Path, source: str, reply: Reply, settings: Settings) -> int:
     """How decisions would move from pack BEFORE to pack AFTER; 'default' names the shipped one."""
     from guarded_sora.policies.finding import RequestContext
     from guarded_sora.rollout import compare_on_file, compare_on_log
 
     old, new = _load(before), _load(after)
     if source == "log":
-        with open_sora(settings_from(home, database_url)) as sora:
+        with open_sora(settings) as sora:
             found = compare_on_log(old, new, sora.services.log)
     else:
         found = compare_on_file(old, new, Path(source), RequestContext())
-    _show(found, as_json=as_json)
+    _show(found, as_json=reply.as_json)
     return OK
 
 
@@ -59,20 +52,17 @@ def diff(
 @click.option("--stop", is_flag=True, help="End the trial.")
 @output_options
 @state_options
-def shadow(
-    pack: Path | None, stop: bool, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def shadow(pack: Path | None, stop: bool, reply: Reply, settings: Settings) -> int:
     """Try PACK beside the one in force: both decisions are logged, only the old one counts."""
     from guarded_sora.rollout import choose_shadow
 
     if (pack is None) != stop:
         raise UsageError("Name the pack to try, or end the trial with --stop.")
-    chosen = choose_shadow(settings_from(home, database_url).home, pack)
+    chosen = choose_shadow(settings.home, pack)
     document = {"shadow": None if chosen.shadow is None else chosen.shadow.digest}
-    if as_json:
-        print_json(document)
-    else:
-        click.echo("no pack is on trial" if stop else f"on trial: {pack} ({str(document['shadow'])[:12]})")
+    reply.say(
+        document, "no pack is on trial" if stop else f"on trial: {pack} ({str(document['shadow'])[:12]})"
+    )
     return OK
 
 
@@ -88,29 +78,20 @@ def shadow(
 @click.option("--sign-off", multiple=True, help="A loosened request you agree to, such as 'line 7'.")
 @output_options
 @state_options
-def promote(
-    pack: Path,
-    benign: Path,
-    sign_off: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def promote(pack: Path, benign: Path, sign_off: tuple[str, ...], reply: Reply, settings: Settings) -> int:
     """Let PACK decide from now on, if its golden prompts hold and it stops no more than 0.5 points more."""
     from guarded_sora.policies.finding import RequestContext
     from guarded_sora.rollout import choose_pack, may_promote
 
-    place = settings_from(home, database_url).home
+    place = settings.home
     answer = may_promote(place, _load(pack), benign, RequestContext(), sign_off)
     if answer.allowed:
         choose_pack(place, pack)
-    if as_json:
-        print_json({"promoted": answer.allowed, "reasons": list(answer.reasons)})
-    else:
-        click.echo("promoted" if answer.allowed else "not promoted")
-        for reason in answer.reasons:
-            click.echo(f"  {clean(reason)}")
+    reply.say(
+        {"promoted": answer.allowed, "reasons": list(answer.reasons)},
+        "promoted" if answer.allowed else "not promoted",
+        *(f"  {clean(reason)}" for reason in answer.reasons),
+    )
     return OK if answer.allowed else REFUSED
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guarded_sora.cli.exit_status import USAGE, of_verdict, worst
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json, print_table
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json, print_table
+from guarded_sora.settings import Settings
 
 if TYPE_CHECKING:
     from guarded_sora.scan import Summary
@@ -64,10 +65,8 @@ def command(
     jobs: int,
     engine: str,
     pictures: Path | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Look at every film under PATHS, write a line of JSON each, and sum up.
 
@@ -76,13 +75,13 @@ def command(
     from guarded_sora.scan import scan
 
     statuses: set[int] = set()
-    shown = not quiet and sys.stderr.isatty()
+    shown = not reply.quiet and sys.stderr.isatty()
 
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
 
         def told(line: dict[str, Any], summary: Summary) -> None:
             statuses.add(USAGE if "error" in line else of_verdict(line["verdict"], line.get("notices", ())))
-            if as_json:
+            if reply.as_json:
                 print_json(line)
             if shown:
                 rate = summary.scanned / max(summary.seconds, 1e-9)
@@ -104,7 +103,7 @@ def command(
         )
     if shown:
         click.echo("", err=True)
-    if not as_json:
+    if not reply.as_json:
         _show(summary, out)
     return worst(statuses)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import settings_from, state_options
+from guarded_sora.cli.options import chosen, state_options
 from guarded_sora.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def command(
     upload_mib: int,
     public_url: str,
     quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    settings: Settings,
 ) -> int:
     """Serve /v1/videos, /v1/verify, the reviewers' console and the public check page.
 
@@ -87,8 +85,7 @@ def command(
     options = ServerOptions(
         host=host, port=port, workers=workers, queue=queue, upload_mib=upload_mib, public_url=public_url
     )
-    settings = settings_from(home, database_url, backend=backend)
-    with _open(settings) as sora:
+    with _open(chosen(settings, backend=backend)) as sora:
         app = create_app(sora.services, options)
         token = app.state.server.access.first_link()
         if token is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from guarded_sora.cli.exit_status import REFUSED, USAGE, of_verdict, worst
-from guarded_sora.cli.options import laws, output_options, settings_from, state_options
-from guarded_sora.cli.output import open_sora, print_json, progress, report_error, show_verdict
+from guarded_sora.cli.options import laws, output_options, state_options
+from guarded_sora.cli.output import Reply, open_sora, print_json, progress, report_error, show_verdict
 from guarded_sora.errors import UsageError
+from guarded_sora.settings import Settings
 
 
 @click.command("verify")
@@ -37,10 +38,8 @@ def command(
     rules: str,
     rubric: bool,
     timeline: Path | None,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    reply: Reply,
+    settings: Settings,
 ) -> int:
     """Say of each of FILES what can be said: whose it is, whether it is whole, which seconds.
 
@@ -55,7 +54,7 @@ def command(
     if timeline is not None and len(files) != 1:
         raise UsageError("--timeline draws one film; give one FILE.")
     statuses = []
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         for file in files:
             try:
                 verdict = sora.verify(
@@ -67,7 +66,7 @@ def command(
                 )
             except UsageError as error:
                 # One wrong path must not hide what is said of the others.
-                if as_json:
+                if reply.as_json:
                     print_json({"file": str(file), "error": {"code": error.code, "message": str(error)}})
                 else:
                     report_error(error.code, str(error), as_json=False)
@@ -75,7 +74,7 @@ def command(
                 continue
             if timeline is not None:
                 draw_timeline(verdict, timeline)
-            if as_json:
+            if reply.as_json:
                 print_json(verdict.as_json())
             else:
                 show_verdict(verdict)
