@@ -13,9 +13,10 @@ from guarded_sora.cli.audit_export import export
 from guarded_sora.cli.audit_keep import publish, sequence
 from guarded_sora.cli.audit_search import kept_searches, search
 from guarded_sora.cli.exit_status import OK, REFUSED
-from guarded_sora.cli.options import output_options, settings_from, state_options
-from guarded_sora.cli.output import clean, open_sora, print_json, progress
+from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.output import Reply, clean, open_sora, print_json, progress
 from guarded_sora.errors import UsageError
+from guarded_sora.settings import Settings
 
 
 @click.group("audit")
@@ -27,10 +28,10 @@ def command() -> None:
 @click.option("-n", "--count", type=click.IntRange(1, 10_000), default=10, show_default=True)
 @output_options
 @state_options
-def tail(count: int, as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def tail(count: int, reply: Reply, settings: Settings) -> int:
     """The newest entries, oldest of them first."""
-    with open_sora(settings_from(home, database_url)) as sora:
-        show(sora.services.log.tail(count), as_json=as_json)
+    with open_sora(settings) as sora:
+        show(sora.services.log.tail(count), as_json=reply.as_json)
     return OK
 
 
@@ -45,20 +46,16 @@ def tail(count: int, as_json: bool, quiet: bool, home: Path | None, database_url
 )
 @output_options
 @state_options
-def prove(
-    seq: int, out: Path, as_json: bool, quiet: bool, home: Path | None, database_url: str | None
-) -> int:
+def prove(seq: int, out: Path, reply: Reply, settings: Settings) -> int:
     """Write a proof that entry SEQ stands in the log: entry.json, proof.tlog-proof, key.vkey."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         files = sora.services.log.prove(seq).write(out)
     document = {"seq": seq, "entry": str(files.entry), "proof": str(files.proof), "key": str(files.key)}
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(
-            f"The proof that entry {seq} stands in the log lies in {out}. Anybody can check it offline:"
-        )
-        click.echo(f"guarded-sora audit check {files.proof} --entry {files.entry} --key {files.key}")
+    reply.say(
+        document,
+        f"The proof that entry {seq} stands in the log lies in {out}. Anybody can check it offline:",
+        f"guarded-sora audit check {files.proof} --entry {files.entry} --key {files.key}",
+    )
     return OK
 
 
@@ -67,7 +64,7 @@ def prove(
 @click.option("--entry", type=click.Path(path_type=Path), required=True, help="The entry's bytes.")
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The log's verification key.")
 @output_options
-def check(proof: Path, entry: Path, key: Path, as_json: bool, quiet: bool) -> int:
+def check(proof: Path, entry: Path, key: Path, reply: Reply) -> int:
     """Check a proof offline: no database, no keys of ours. Exit status: 0 it holds, 1 it does not."""
     from guarded_sora.audit.verifier import CheckFailed, check_proof
 
@@ -76,10 +73,7 @@ def check(proof: Path, entry: Path, key: Path, as_json: bool, quiet: bool) -> in
             _read(proof).decode("utf-8", "replace"), _read(entry), _read(key).decode("utf-8", "replace")
         )
     except CheckFailed as error:
-        if as_json:
-            print_json({"holds": False, "reason": str(error)})
-        else:
-            click.echo(f"does not hold: {clean(str(error))}")
+        reply.say({"holds": False, "reason": str(error)}, f"does not hold: {clean(str(error))}")
         return REFUSED
     document = {
         "holds": True,
@@ -88,10 +82,7 @@ def check(proof: Path, entry: Path, key: Path, as_json: bool, quiet: bool) -> in
         "size": checked.size,
         "root": checked.root.hex(),
     }
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(f"holds: entry {checked.index} of {checked.size} in {clean(checked.origin)}")
+    reply.say(document, f"holds: entry {checked.index} of {checked.size} in {clean(checked.origin)}")
     return OK
 
 
@@ -111,20 +102,14 @@ def check(proof: Path, entry: Path, key: Path, as_json: bool, quiet: bool) -> in
 @output_options
 @state_options
 def verify(
-    published: tuple[Path, ...],
-    resume: Path | None,
-    without_payloads: bool,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
+    published: tuple[Path, ...], resume: Path | None, without_payloads: bool, reply: Reply, settings: Settings
 ) -> int:
     """Re-hash the whole log and name every row that was changed. Exit status: 0 it holds, 1 not.
 
     --published takes a checkpoint, or a file that 'audit publish --file' wrote: of that, every one.
     """
     notes = [note for path in published for note in split_notes(_read(path).decode("utf-8", "replace"))]
-    with open_sora(settings_from(home, database_url)) as sora, progress(quiet=quiet) as shown:
+    with open_sora(settings) as sora, progress(quiet=reply.quiet) as shown:
         shown.stage("rehash")
         report = sora.services.log.verify(
             shown.step, published=notes, with_payloads=not without_payloads, resume=resume
@@ -137,7 +122,7 @@ def verify(
         "payloads": report.payloads,
         "problems": [{"where": problem.where, "what": problem.what} for problem in report.problems],
     }
-    if as_json:
+    if reply.as_json:
         print_json(document)
     else:
         click.echo(
@@ -151,11 +136,11 @@ def verify(
 @command.command("checkpoint")
 @output_options
 @state_options
-def checkpoint(as_json: bool, quiet: bool, home: Path | None, database_url: str | None) -> int:
+def checkpoint(reply: Reply, settings: Settings) -> int:
     """Sign and print the state of the log; keep it elsewhere, so that a rollback can be seen."""
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         signed = sora.services.log.checkpoint()
-    if as_json:
+    if reply.as_json:
         print_json({"size": signed.size, "root": signed.root.hex(), "note": signed.note})
     else:
         click.echo(signed.note, nl=False)
@@ -168,21 +153,13 @@ def checkpoint(as_json: bool, quiet: bool, home: Path | None, database_url: str 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_options
 @state_options
-def erase(
-    subject: str,
-    reason: str,
-    yes: bool,
-    as_json: bool,
-    quiet: bool,
-    home: Path | None,
-    database_url: str | None,
-) -> int:
+def erase(subject: str, reason: str, yes: bool, reply: Reply, settings: Settings) -> int:
     """Erase one actor's prompts and waiting films for ever; every proof still verifies."""
     from guarded_sora.person_erasure import erase_person
 
     if not yes:
         click.confirm("This cannot be undone. Erase?", abort=True, err=True)
-    with open_sora(settings_from(home, database_url)) as sora:
+    with open_sora(settings) as sora:
         services = sora.services
         owner = services.keys.pseudonym("actor", subject)
         gone = erase_person(services, owner, actor="operator", reason=reason)
@@ -195,11 +172,11 @@ def erase(
         "films": gone.films,
         "cases": list(gone.cases),
     }
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(f"erased {done.payloads} payloads and {done.keys} keys; audit record {done.seq}")
-        click.echo(f"deleted {gone.films} films that waited for review, ended {len(gone.cases)} cases")
+    reply.say(
+        document,
+        f"erased {done.payloads} payloads and {done.keys} keys; audit record {done.seq}",
+        f"deleted {gone.films} films that waited for review, ended {len(gone.cases)} cases",
+    )
     return OK
 
 
