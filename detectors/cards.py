@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guarded_sora.detectors.errors import WeightsInvalid
-from guarded_sora.detectors.weights import read_checked
 from guarded_sora.policies.taxonomy import CATEGORIES
+from guarded_sora.policies.weights import read_pinned
 
 Fit = Literal["stretch", "crop", "pad"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -194,7 +194,7 @@ class Network:
         if self._session is None:
             import onnxruntime
 
-            data = read_checked(self.card.weights, self.card.sha256)
+            data = read_pinned(self.card.weights, self.card.sha256, error=WeightsInvalid)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             options.log_severity_level = 3

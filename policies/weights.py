@@ -25,16 +25,19 @@ def installed_file(package: str, *parts: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_pinned(path: Path, sha256: str) -> bytes:
+def read_pinned(path: Path, sha256: str, *, error: type[Exception] = ModelInvalid) -> bytes:
     """The bytes of ``path``; load from these, since they and not the path are what was checked.
 
+    Args:
+        error: what the caller's package raises for a file that cannot be used.
+
     Raises:
-        ModelInvalid: the file cannot be read, or is not the one that was pinned.
+        ModelInvalid: (or ``error``) the file cannot be read, or is not the one that was pinned.
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise ModelInvalid(f"The file {path.name} cannot be read ({error.strerror}); restore it.") from error
+    except OSError as fault:
+        raise error(f"The file {path.name} cannot be read ({fault.strerror}); restore it.") from fault
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ModelInvalid(f"The file {path.name} is not the pinned one; install the pinned version again.")
+        raise error(f"The file {path.name} is not the pinned one; install the pinned version again.")
     return data

@@ -185,7 +185,7 @@ def test_wrong_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: ob
 
     bad = Path(str(tmp_path)) / "weights.dat"
     bad.write_bytes(b"not the weights")
-    monkeypatch.setattr("guarded_sora.detectors.faces.packaged_file", lambda *parts: bad)
+    monkeypatch.setattr("guarded_sora.detectors.faces.installed_file", lambda *parts: bad)
     with pytest.raises(WeightsInvalid, match="not the pinned"):
         DlibFaces().faces(np.zeros((64, 64, 3), dtype=np.uint8))
 

@@ -169,7 +169,7 @@ def test_a_card_of_the_operator_takes_the_place_of_the_stand_in(tmp_path: Path) 
 
 
 def test_without_weights_every_category_is_named_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guarded_sora.detectors.unsafe.packaged_file", lambda *parts: None)
+    monkeypatch.setattr("guarded_sora.detectors.unsafe.installed_file", lambda *parts: None)
     checks = {check.name: check.unavailable for check in default_frame_checks()}
     assert set(checks) >= {"frames.unsafe", "frames.violence", "frames.gore", "frames.minor"}
     assert all(checks.values())

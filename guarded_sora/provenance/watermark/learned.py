@@ -29,9 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from guarded_sora.detectors.errors import WeightsInvalid
-from guarded_sora.detectors.weights import read_checked
 from guarded_sora.errors import ProvenanceError, UsageError
+from guarded_sora.policies.weights import read_pinned
 from guarded_sora.provenance.watermark.invisible import MODES, InvisibleWatermarkDecoder
 from guarded_sora.provenance.watermark.readers import (
     BitDecoder,
@@ -124,10 +123,9 @@ class _Pinned(ABC):
 
     def _loaded(self) -> Any:
         if self._model is None:
+            data = read_pinned(self._weights, self._sha256, error=ProvenanceError)
             try:
-                self._model = self._load(read_checked(self._weights, self._sha256))
-            except WeightsInvalid as error:
-                raise ProvenanceError(str(error)) from error
+                self._model = self._load(data)
             except Exception as error:
                 raise ProvenanceError(
                     f"The weights of {self.name} do not load ({type(error).__name__}); get them again."
