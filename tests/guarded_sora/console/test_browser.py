@@ -112,15 +112,7 @@ def test_no_page_breaks_a_rule_of_accessibility(desk: Running, page: Any, scheme
     for path in paths:
         page.goto(f"{desk.url}/console/{path}")
         found[path] = violations(page)
-    page.goto(f"{desk.url}/console/queue")
-    page.keyboard.press("t")
-    page.wait_for_url("**/console/cases/**")
-    # The oldest case may be a notice without a film, so the same reviewer takes the film that was just held.
-    cases = desk.server.services.cases
-    reviewer = cases.show(page.url.rpartition("/")[2]).holder
-    cases.claim(reviewer, case_id=waiting)
-    page.goto(f"{desk.url}/console/cases/{waiting}")
-    page.wait_for_selector(".strip button")
+    take(page, desk, waiting)
     found["case"] = violations(page)
     page.click("text=Read them from the film")
     page.wait_for_selector("h3:has-text('Mark over time')")
@@ -154,7 +146,7 @@ def test_no_page_breaks_a_rule_of_accessibility(desk: Running, page: Any, scheme
 
 @pytest.mark.parametrize("size", [(360, 740), (640, 450)], ids=["360 px", "200 % zoom of 1280 px"])
 def test_nothing_is_lost_on_a_narrow_screen(desk: Running, page: Any, size: tuple[int, int]) -> None:
-    hold_film(GuardedSora(desk.server.services), seed=81 if size[0] == 360 else 82)
+    waiting = hold_film(GuardedSora(desk.server.services), seed=81 if size[0] == 360 else 82)
     page.set_viewport_size({"width": size[0], "height": size[1]})
     lost = {}
     sign_in(page, desk, "admin")
@@ -163,10 +155,7 @@ def test_nothing_is_lost_on_a_narrow_screen(desk: Running, page: Any, size: tupl
     for path in (*PUBLIC, *(f"/console/{name}" for name in inside)):
         page.goto(f"{desk.url}{path}")
         lost[path] = cut_off(page)
-    page.goto(f"{desk.url}/console/queue")
-    page.keyboard.press("t")
-    page.wait_for_url("**/console/cases/**")
-    page.wait_for_selector(".strip button")
+    take(page, desk, waiting)
     lost["case"] = cut_off(page)
     page.goto(f"{desk.url}/check")
     page.set_input_files("#file", str(next(desk.server.services.settings.clips.glob("*.mp4"))))
@@ -176,6 +165,19 @@ def test_nothing_is_lost_on_a_narrow_screen(desk: Running, page: Any, size: tupl
     page.wait_for_selector(".clauses")
     lost["check, answered"] = cut_off(page)
     assert {path: places for path, places in lost.items() if places} == {}
+
+
+def take(page: Any, desk: Running, case_id: str) -> None:
+    """Open the film of ``case_id``, though the case that comes next may be a notice without one."""
+    page.goto(f"{desk.url}/console/queue")
+    page.keyboard.press("t")
+    page.wait_for_url("**/console/cases/**")
+    cases = desk.server.services.cases
+    reviewer = cases.show(page.url.rpartition("/")[2]).holder
+    assert reviewer is not None
+    cases.claim(reviewer, case_id=case_id)
+    page.goto(f"{desk.url}/console/cases/{case_id}")
+    page.wait_for_selector(".strip button")
 
 
 def cut_off(page: Any) -> list[str]:
