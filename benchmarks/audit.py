@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import sqlite3
@@ -22,7 +21,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +37,7 @@ from benchmarks.audit_logs import (
     open_log,
     plant,
 )
+from benchmarks.rows import Row, print_report, ratio_of, row
 from guarded_sora.audit import AuditLog, Event, migrate, tree
 from guarded_sora.audit.append import read_state
 from guarded_sora.audit.connections import reading
@@ -50,46 +49,25 @@ PLAIN, LEDGER = 1.3, 1 / 20
 """How much CPU our append may cost beside a plain insert, and beside ledgerchain, batched."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float | None = None
-    peer_name: str = ""
-    ratio: float | None = None
-    better: str = "lower"
-    unit: str = "us/event"
-    bar: str = ""
-    met: bool | None = None
-
-
-def row(
+def barred(
     metric: str,
     ours: float,
     peer: float | None = None,
     peer_name: str = "",
     *,
+    better: str = "lower",
+    unit: str = "us/event",
     most: float | None = None,
     ratio_most: float | None = None,
-    **more: Any,
 ) -> Row:
-    """``most``: the value's bar; ``ratio_most``: that of its ratio to the peer."""
-    ratio = None if not peer else round(ours / peer, 3)
+    """A row with its bar. ``most``: the value's; ``ratio_most``: that of its ratio to the peer."""
+    ratio = ratio_of(ours, peer)
     bar, met = "", None
     if most is not None:
-        bar, met = f"<= {most:g} {more.get('unit', 'us/event')}", ours <= most
+        bar, met = f"<= {most:g} {unit}", ours <= most
     elif ratio_most is not None and ratio is not None:
         bar, met = f"<= {ratio_most:g} x {peer_name}", ratio <= ratio_most
-    return Row(
-        metric=metric,
-        ours=round(ours, 4),
-        peer=None if peer is None else round(peer, 4),
-        peer_name=peer_name,
-        ratio=ratio,
-        bar=bar,
-        met=met,
-        **more,
-    )
+    return row(metric, ours, peer, peer_name, better, unit, bar=bar, met=met)
 
 
 def measure(
@@ -133,8 +111,8 @@ def appends(databases_: dict[str, Callable[[], Engine]], folder: Path, quick: bo
                 most = None
                 if batch == 1000 and name != "pymerkle":
                     most = LEDGER if name == "ledgerchain" else PLAIN
-                yield row(f"append, {database}, batch {batch}: CPU", ours[0], cpu, name, ratio_most=most)
-                yield row(f"append, {database}, batch {batch}: wall", ours[1], wall, name)
+                yield barred(f"append, {database}, batch {batch}: CPU", ours[0], cpu, name, ratio_most=most)
+                yield barred(f"append, {database}, batch {batch}: wall", ours[1], wall, name)
 
 
 def _peers(database: str, fresh: Callable[[], Engine], folder: Path) -> dict[str, Callable[[], Any]]:
@@ -176,7 +154,7 @@ def callers(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterato
                 log.append(batch)
 
         single = statistics.median(run(alone) for _ in range(3))
-        yield row(
+        yield barred(
             f"64 callers, {database}, each event durable",
             ours,
             single,
@@ -199,9 +177,9 @@ def sizes(databases_: dict[str, Callable[[], Engine]], quick: bool) -> Iterator[
         after = _bytes(engine)
         whole, search = ((after[at] - before[at]) / count for at in (0, 1))
         unit = "bytes/event"
-        yield row(f"storage, {database}: events, tiles and all indexes", whole, unit=unit, most=850)
-        yield row(f"storage, {database}: of which indexes for searches", search, unit=unit)
-        yield row(f"storage, {database}: of which the entry itself", entry, unit=unit)
+        yield barred(f"storage, {database}: events, tiles and all indexes", whole, unit=unit, most=850)
+        yield barred(f"storage, {database}: of which indexes for searches", search, unit=unit)
+        yield barred(f"storage, {database}: of which the entry itself", entry, unit=unit)
 
 
 _SEARCH_INDEXES = ("events_subject", "events_kind", "events_actor")
@@ -251,14 +229,14 @@ def proofs(fresh: Callable[[], Engine], leaves: int) -> Iterator[Row]:
             warm.append((time.process_time() - used) * 1e3)
             paths.append((index, path))
     name = f"inclusion path, {leaves:,} leaves"
-    yield row(f"{name}: CPU warm", statistics.median(warm), unit="ms", most=1)
-    yield row(f"{name}: CPU cold", statistics.median(cold), unit="ms", most=5)
+    yield barred(f"{name}: CPU warm", statistics.median(warm), unit="ms", most=1)
+    yield barred(f"{name}: CPU cold", statistics.median(cold), unit="ms", most=5)
     leaf = bytes(32)
     used = time.process_time()
     for index, path in paths:
         climb(index, leaves, leaf, path)
     spent = (time.process_time() - used) / len(picks) * 1e3
-    yield row(f"{name}: check", spent, unit="ms", most=0.05)
+    yield barred(f"{name}: check", spent, unit="ms", most=0.05)
     small = open_log(fresh())
     small.append(make_events(1000))
     proof = small.prove(500)
@@ -267,7 +245,7 @@ def proofs(fresh: Callable[[], Engine], leaves: int) -> Iterator[Row]:
     for _ in range(300):
         check_proof(words, proof.entry, proof.key)
     spent = (time.process_time() - used) / 300 * 1e3
-    yield row("proof file: check with signature", spent, unit="ms", most=0.3)
+    yield barred("proof file: check with signature", spent, unit="ms", most=0.3)
 
 
 def environment() -> dict[str, Any]:
@@ -311,13 +289,11 @@ def main(arguments: list[str] | None = None) -> int:
     leaves = options.leaves or (300_000 if options.quick else 10_000_000)
     rows = []
     for item in run(tuple(options.only or PARTS), quick=options.quick, leaves=leaves):
-        rows.append(asdict(item))
+        rows.append(item)
         if not options.json:
-            peer = "" if item.peer is None else f"{item.peer:>12,.2f} {item.peer_name}  x{item.ratio}"
-            bar = "" if item.met is None else f"  [{'meets' if item.met else 'MISSES'} {item.bar}]"
-            print(f"{item.metric:<58} {item.ours:>12,.3f} {item.unit:<12} {peer}{bar}", flush=True)
+            print(item, flush=True)
     if options.json:
-        print(json.dumps({"name": "audit", "environment": environment(), "rows": rows}))
+        print_report("audit", environment(), rows)
     return 0
 
 

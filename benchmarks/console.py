@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import platform
 import random
 import sys
@@ -23,7 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import numpy as np
 import orjson
 from sqlalchemy import create_engine, text
 
+from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora import GuardedSora, ReviewRequired
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.log import AuditLog
@@ -47,18 +47,6 @@ from guarded_sora.services import Services
 BAR_MS = 150.0
 DAY_MS = 86_400_000
 PROMPT = "a red balloon rising over a sandy beach"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float
-    peer_name: str
-    ratio: float
-    cpu_ms: float
-    better: str = "lower"
-    unit: str = "ms"
 
 
 class Noise:
@@ -331,12 +319,14 @@ def run(name: str, url: str | None, home: Path, options: argparse.Namespace) -> 
     for page, spent in found.items():
         wall, cpu = np.percentile(np.array(spent), 95, axis=0)
         rows.append(
-            Row(
-                metric=f"{name}: {page}, p95",
-                ours=round(float(wall), 1),
-                peer=BAR_MS,
-                peer_name="the bar",
-                ratio=round(float(wall) / BAR_MS, 3),
+            row(
+                f"{name}: {page}, p95",
+                float(wall),
+                BAR_MS,
+                "the bar",
+                "lower",
+                "ms",
+                digits=1,
                 cpu_ms=round(float(cpu), 1),
             )
         )
@@ -364,14 +354,10 @@ def main() -> int:
         "requests": options.requests,
     }
     if options.json:
-        print(
-            json.dumps({"name": "console", "environment": environment, "rows": [asdict(row) for row in rows]})
-        )
+        print_report("console", environment, rows)
     else:
-        for row in rows:
-            above = "" if row.ratio <= 1 else "  ABOVE"
-            print(f"{row.metric:<48}{row.ours:>9.1f} ms{row.cpu_ms:>9.1f} ms CPU{above}")
-    return int(any(row.ratio > 1 for row in rows))
+        print_rows(rows)
+    return int(any(item.ours > BAR_MS for item in rows))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +25,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rows import Row, print_report, ratio_of
 from guarded_sora.detectors.fingerprint import fingerprint, hamming, mirrored
 from guarded_sora.detectors.frames import FrameBatch
 
 FPS = 8.0
 SIZE = (320, 240)
 Film = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float | None = None
-    peer_name: str = ""
-    ratio: float | None = None
-    better: str = "higher"
-    unit: str = "recall"
 
 
 def films(count: int, seconds: int) -> list[Film]:
@@ -284,7 +272,8 @@ def run(count: int, seconds: int) -> tuple[list[Row], dict[str, Any]]:
                     ours=mine,
                     peer=value,
                     peer_name=method,
-                    ratio=round(mine / value, 3) if value else None,
+                    ratio=ratio_of(mine, value),
+                    unit="recall",
                 )
             )
     return rows, table
@@ -305,16 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             peers[name] = "not installed"
     if given.json:
         environment = {"python": platform.python_version(), "films": given.films, **peers}
-        print(
-            json.dumps(
-                {
-                    "name": "copies",
-                    "environment": environment,
-                    "rows": [asdict(row) for row in rows],
-                    "detail": table,
-                }
-            )
-        )
+        print_report("copies", environment, rows, detail=table)
         return
     print("peers:", ", ".join(f"{name} {value}" for name, value in peers.items()))
     print(f"{'edit':<22}" + "".join(f"{method:>20}" for method in table))

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ import av
 import c2pa
 import numpy as np
 
+from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.provenance.credentials.certificates import Chain, issue_chain
 from guarded_sora.provenance.credentials.manifest import (
     Generator,
@@ -52,29 +53,10 @@ PEER = f"c2pa-python {importlib.metadata.version('c2pa-python')}"
 DEADLINE = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float
-    peer_name: str
-    ratio: float
-    better: str
-    unit: str
-
-
-def row(
+def beside(
     metric: str, ours: float, peer: float, unit: str, *, better: str = "lower", peer_name: str = PEER
 ) -> Row:
-    return Row(
-        metric=metric,
-        ours=round(ours, 3),
-        peer=round(peer, 3),
-        peer_name=peer_name,
-        ratio=round(ours / peer, 3),
-        better=better,
-        unit=unit,
-    )
+    return row(metric, ours, peer, peer_name, better, unit, digits=3)
 
 
 def make_film(path: Path, megabytes: int) -> Path:
@@ -193,8 +175,8 @@ def timed(metric: str, pair: tuple[Cost, Cost]) -> list[Row]:
     """A row for the clock and one for the processor, in milliseconds."""
     ours, peer = pair
     return [
-        row(metric, 1000 * ours.wall, 1000 * peer.wall, "ms"),
-        row(f"{metric}, processor", 1000 * ours.cpu, 1000 * peer.cpu, "ms"),
+        beside(metric, 1000 * ours.wall, 1000 * peer.wall, "ms"),
+        beside(f"{metric}, processor", 1000 * ours.cpu, 1000 * peer.cpu, "ms"),
     ]
 
 
@@ -280,7 +262,7 @@ def measure(folder: Path, sizes: list[int], repetitions: int) -> list[Row]:
                     ours_peak, peer_peak = (
                         peak_mib(f"{who}-{name}", source, folder) for who in ("ours", "peer")
                     )
-                    rows.append(row(f"peak memory, {name} {megabytes} MB", ours_peak, peer_peak, "MiB"))
+                    rows.append(beside(f"peak memory, {name} {megabytes} MB", ours_peak, peer_peak, "MiB"))
             if megabytes == sizes[0]:
                 calls = 40 if repetitions < 5 else 200
                 bare = rate(calls, 1, lambda p=ours: bare_read(p, chain))  # type: ignore[misc]
@@ -288,7 +270,7 @@ def measure(folder: Path, sizes: list[int], repetitions: int) -> list[Row]:
                     speed = rate(calls, workers, lambda p=ours: isolated(p))  # type: ignore[misc]
                     name = f"verify {megabytes} MB with {workers} worker{'s' * (workers > 1)}"
                     rows.append(
-                        row(name, speed, bare, "1/s", better="higher", peer_name=f"{PEER}, in process")
+                        beside(name, speed, bare, "1/s", better="higher", peer_name=f"{PEER}, in process")
                     )
             for path in (film, ours, theirs):
                 path.unlink()
@@ -319,16 +301,10 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = [1, 10] if options.quick else [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), sizes, max(2, options.repetitions))
-    report = {"name": "credentials", "environment": environment(), "rows": [asdict(item) for item in rows]}
     if options.json:
-        print(json.dumps(report))
-        return 0
-    print(f"{'metric':34} {'ours':>10} {'peer':>10} {'ratio':>7}  unit  better  peer")
-    for item in rows:
-        print(
-            f"{item.metric:34} {item.ours:10.2f} {item.peer:10.2f} {item.ratio:7.2f}  {item.unit:5} "
-            f"{item.better:6}  {item.peer_name}"
-        )
+        print_report("credentials", environment(), rows)
+    else:
+        print_rows(rows)
     return 0
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.detector_pairs import second_difference
+from benchmarks.rows import Row, row
 from guarded_sora.detectors.synthetic.blocks import middle_spots
 from guarded_sora.detectors.synthetic.features import FRAMES, measure
 from guarded_sora.detectors.synthetic.model import packaged_model
@@ -30,47 +32,38 @@ _SIDE = 256
 _ROUNDS = 1000
 
 
-def clip_rows(manifest: Path, cache: Path) -> Iterator[dict[str, Any]]:
+def clip_rows(manifest: Path, cache: Path) -> Iterator[Row]:
     """Rows for the table; ``manifest`` is a CSV with file, label, category, source and the metadata."""
     data = _measured(manifest, cache)
     y, source = data["synthetic"], data["source"]
     model = packaged_model()
-    scores = np.array([model.score(row) for row in data["features"]])
+    scores = np.array([model.score(seen) for seen in data["features"]])
     low, high = _interval(scores, y, source)
     control = _control(data)
-    yield {"metric": "clips of others: real", "ours": float((y == 0).sum()), "unit": "clips"}
-    yield {"metric": "clips of others: generated", "ours": float((y == 1).sum()), "unit": "clips"}
-    yield {"metric": "clips of others: sources", "ours": float(len(np.unique(source))), "unit": "sources"}
-    yield {
-        "metric": "clips of others, one form (report only)",
-        "ours": auc(scores, y),
-        "peer": control,
-        "peer_name": "metadata alone, leave source out",
-        "ratio": auc(scores, y) / control,
-    }
-    yield {"metric": "the same, 95 % interval over sources, low", "ours": low}
-    yield {"metric": "the same, 95 % interval over sources, high", "ours": high}
-    second = data["second"]
-    yield {"metric": "the same, second difference of pixels", "ours": auc(second, y)}
+    yield Row(metric="clips of others: real", ours=float((y == 0).sum()), unit="clips")
+    yield Row(metric="clips of others: generated", ours=float((y == 1).sum()), unit="clips")
+    yield Row(metric="clips of others: sources", ours=float(len(np.unique(source))), unit="sources")
+    beside = "metadata alone, leave source out"
+    value = auc(scores, y)
+    yield row("clips of others, one form (report only)", value, control, beside, unit="AUC", digits=None)
+    yield Row(metric="the same, 95 % interval over sources, low", ours=low, unit="AUC")
+    yield Row(metric="the same, 95 % interval over sources, high", ours=high, unit="AUC")
+    yield Row(metric="the same, second difference of pixels", ours=auc(data["second"], y), unit="AUC")
     for kind in np.unique(data["category"][y == 1]):
         rows = (y == 0) | (data["category"] == kind)
         count = int(((y == 1) & rows).sum())
         if count >= 4:
-            yield {"metric": f"the same, {kind} alone ({count} clips)", "ours": auc(scores[rows], y[rows])}
+            metric = f"the same, {kind} alone ({count} clips)"
+            yield Row(metric=metric, ours=auc(scores[rows], y[rows]), unit="AUC")
     threshold = np.quantile(scores[y == 0], 0.95)
-    yield {
-        "metric": "the same, true positives at 5 % false positives",
-        "ours": float((scores[y == 1] > threshold).mean()),
-        "unit": "share",
-    }
+    caught = float((scores[y == 1] > threshold).mean())
+    yield Row(metric="the same, true positives at 5 % false positives", ours=caught)
 
 
 def _measured(manifest: Path, cache: Path) -> dict[str, NDArray[Any]]:
     path = cache / "clips-of-others.npz"
     if path.is_file():
         return dict(np.load(path))
-    from benchmarks.detector import second_difference
-
     rows: list[dict[str, Any]] = []
     with Worker() as worker, manifest.open(newline="") as file:
         for entry in csv.DictReader(file):

@@ -10,11 +10,11 @@ numbers, copying from the training data, and CPU seconds per stage.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from benchmarks.rows import Row, print_report, print_rows
+from benchmarks.rows import row as rounded_row
 from guarded_sora.generation.backends.builtin import GUIDANCE, REFINE_STEPS, STEPS, BuiltinBackend
 from guarded_sora.generation.cascade import refine
 from guarded_sora.generation.models.autoencoder import repeat_first, to_blocks
@@ -38,13 +39,7 @@ from guarded_sora.training.run import to_film
 from guarded_sora.training.world import FRAMES, Film, caption, combinations, draw_film, render
 
 KINDS = ("background", "colour", "motion", "object")
-Row = dict[str, Any]
-
-
-def row(metric: str, ours: float, peer: float | None, peer_name: str, better: str, unit: str) -> Row:
-    ratio = ours / peer if peer else None
-    return {"metric": metric, "ours": ours, "peer": peer, "peer_name": peer_name, "ratio": ratio,
-            "better": better, "unit": unit}  # fmt: skip
+row = partial(rounded_row, digits=None)
 
 
 def prompts(count: int, seed: int, *, held: bool) -> list[Film]:
@@ -276,17 +271,10 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measure(
         options.count, quick=options.quick, num_inference_steps=options.steps, guidance_scale=options.guidance
     )
-    report = {"name": "generation", "environment": environment(), "rows": rows}
     if options.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    table = Table("metric", "ours", "peer", "peer name", "better", "unit")
-    for item in rows:
-        peer = "" if item["peer"] is None else f"{item['peer']:.3f}"
-        table.add_row(
-            item["metric"], f"{item['ours']:.3f}", peer, item["peer_name"], item["better"], item["unit"]
-        )
-    Console().print(table)
+        print_report("generation", environment(), rows)
+    else:
+        print_rows(rows)
     return 0
 
 

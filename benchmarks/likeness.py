@@ -18,13 +18,13 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rows import print_report, print_rows, row
 from guarded_sora.detectors.faces import DlibFaces, turned
 from guarded_sora.detectors.likeness import EMBEDDING_NORM, bound
 from guarded_sora.detectors.templates import TEMPLATE_WORDS, protect_template, template_distances
@@ -33,17 +33,6 @@ KEY = bytes(range(32))
 SIZES = (10, 1_000, 100_000)
 STRANGERS_APART = 0.79  # Euclidean distance of two people, the mean of the fitted pairs
 SAME_APART = 0.35
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float | None = None
-    peer_name: str = ""
-    ratio: float | None = None
-    better: str = "lower"
-    unit: str = "share"
 
 
 def people(count: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -153,24 +142,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     detail: dict[str, Any] = {f"{size:,}": synthetic(size, given.probes) for size in given.sizes}
     rows = [
-        Row(metric=f"{name}, gallery of {size}", ours=round(value, 4), unit="ms" if "ms" in name else "share")
+        row(f"{name}, gallery of {size}", value, better="lower", unit="ms" if "ms" in name else "share")
         for size, result in detail.items()
         for name, value in result.items()
     ]
     frame = time_per_frame()
     if frame is not None:
         rows.append(
-            Row(metric="detector and embedding, 512 x 512, one face", ours=round(frame, 1), unit="ms")
+            row("detector and embedding, 512 x 512, one face", frame, better="lower", unit="ms", digits=1)
         )
     if given.faces is not None:
         detail["real"] = real(given.faces)
     if given.json:
         environment = {"python": platform.python_version(), "probes": given.probes, "embeddings": "synthetic"}
-        document = {"name": "likeness", "environment": environment, "detail": detail}
-        print(json.dumps({**document, "rows": [asdict(row) for row in rows]}))
+        print_report("likeness", environment, rows, detail=detail)
         return
-    for row in rows:
-        print(f"{row.metric:<58}{row.ours:>10} {row.unit}")
+    print_rows(rows)
     if "real" in detail:
         print(json.dumps(detail["real"], indent=1))
 

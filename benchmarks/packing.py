@@ -8,7 +8,6 @@ ratio that counting tokens promises; the target is nine tenths of it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +15,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.generation.models.packing import Segments
 from guarded_sora.generation.models.transformer import SpacetimeTransformer, positions
 
@@ -81,24 +79,27 @@ def packed_step(model: SpacetimeTransformer, shapes: Sequence[tuple[int, int, in
     return step
 
 
-def measure(repetitions: int) -> list[dict[str, Any]]:
+def measure(repetitions: int) -> list[Row]:
     torch.manual_seed(0)
-    model, rows = SpacetimeTransformer(channels=20, layout=4), []
+    model, rows = SpacetimeTransformer(channels=20, layout=4), list[Row]()
     for name, shapes in MIXES.items():
         lengths = [TEXT + a * b * c for a, b, c in shapes]
         theory = len(lengths) * max(lengths) / sum(lengths)
         packed = seconds(packed_step(model, shapes), repetitions)
         padded = seconds(padded_step(model, shapes), repetitions)
-        rows.append({
-            "metric": f"packed against padded, {name}: tokens a CPU-second", "ours": padded / packed,
-            "peer": theory, "peer_name": "what counting tokens promises", "ratio": padded / packed / theory,
-            "better": "higher", "unit": "times",
-        })  # fmt: skip
-        rows.append({
-            "metric": f"packed, {name}", "ours": sum(lengths) / packed, "peer": sum(lengths) / padded,
-            "peer_name": "padded and masked", "ratio": padded / packed, "better": "higher",
-            "unit": "tokens/CPU-s, forth and back",
-        })  # fmt: skip
+        metric = f"packed against padded, {name}: tokens a CPU-second"
+        promise = "what counting tokens promises"
+        rows.append(row(metric, padded / packed, theory, promise, unit="times", digits=None))
+        rows.append(
+            row(
+                f"packed, {name}",
+                sum(lengths) / packed,
+                sum(lengths) / padded,
+                "padded and masked",
+                unit="tokens/CPU-s, forth and back",
+                digits=None,
+            )
+        )
     return rows
 
 
@@ -111,13 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measure(options.repetitions)
     environment = {"torch": torch.__version__, "threads": 1, "precision": "bfloat16 autocast"}
     if options.json:
-        print(json.dumps({"name": "packing", "environment": environment, "rows": rows}, indent=2))
-        return 0
-    table = Table("metric", "ours", "peer", "peer name", "ratio", "unit")
-    for row in rows:
-        numbers = [f"{row[key]:.3f}" for key in ("ours", "peer", "ratio")]
-        table.add_row(row["metric"], numbers[0], numbers[1], row["peer_name"], numbers[2], row["unit"])
-    Console().print(table)
+        print_report("packing", environment, rows)
+    else:
+        print_rows(rows)
     return 0
 
 

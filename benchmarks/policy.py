@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.policy_attacks import ATTACKS, CARRIERS, SEEDS
 from benchmarks.policy_peers import Peer, PlainList, run_peers
 from benchmarks.policy_points import Item, Seen, corpus_items, peer_rows, point_rows, public_items
-from benchmarks.policy_rows import Row, row
+from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.finding import Action, Finding, RequestContext
 from guarded_sora.policies.golden import load_golden
@@ -281,9 +281,8 @@ def measure(*, quick: bool, data: Path | None, public: Path | None, python: Path
     if data is not None:
         rows.extend(data_rows(ours, peers, data))
     return {
-        "name": "policy",
         "environment": {**environment(pack), "checks_missing": ours.missing, "peers_missing": missing},
-        "rows": [item.as_json() for item in rows],
+        "rows": rows,
     }
 
 
@@ -299,11 +298,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.data} is no folder; give one that holds *.jsonl files.")
     result = measure(quick=options.quick, data=options.data, public=options.public, python=options.peers)
     if options.json:
-        print(json.dumps(result))
-        return 0
-    for item in result["rows"]:
-        peer = "" if item["peer"] is None else f"{item['peer']:>9.4g}  {item['peer_name']}"
-        print(f"{item['metric']:<66} {item['ours']:>9.4g} {item['unit']:<6} {peer}")
+        print_report("policy", **result)
+    else:
+        print_rows(result["rows"])
     return 0
 
 

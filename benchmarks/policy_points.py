@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.policy_rows import Row, row
+from benchmarks.rows import Row, row
 from guarded_sora.policies.finding import Action
 
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -12,19 +12,18 @@ network: with the extra ``[detect]`` that of open_nsfw is measured.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.likeness import RATE as LIKENESS_RATE
 from guarded_sora.detectors.sampling import RATE, STANDS_OUT, looks
@@ -47,17 +46,6 @@ WAYS: dict[str, tuple[float, float, int]] = {
 """Frames a second of the grid, and how many more an interval may add: as the checks use it, and peers."""
 
 PEERS = {"unsafe: 4 + 1": "grid 4", "faces: 1 + 2": "grid 1"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float | None = None
-    peer_name: str = ""
-    ratio: float | None = None
-    better: str = "lower"
-    unit: str = "share"
 
 
 def picture(random: np.random.Generator) -> NDArray[np.uint8]:
@@ -147,21 +135,14 @@ def run(count: int, seconds: float) -> tuple[list[Row], dict[str, Any]]:
         f"{scene}, {flash}": measure(scene, flash, count, seconds) for scene in SCENES for flash in FLASHES
     }
     rows = [
-        Row(
-            metric=f"{way}: {metric} ({case})",
-            ours=round(result[way][metric], 4),
-            peer=round(result[peer][metric], 4),
-            peer_name=peer,
-            ratio=round(result[way][metric] / result[peer][metric], 3) if result[peer][metric] else None,
-            unit=unit,
-        )
+        row(f"{way}: {metric} ({case})", result[way][metric], result[peer][metric], peer, "lower", unit)
         for case, result in detail.items()
         for way, peer in PEERS.items()
         for metric, unit in (("missed", "share"), ("looks a second", "frames"), ("cpu ms a second", "ms"))
     ]
     look = look_ms()
     if look is not None:
-        rows.append(Row(metric="one look of open_nsfw", ours=round(look, 1), unit="ms"))
+        rows.append(row("one look of open_nsfw", look, better="lower", unit="ms", digits=1))
     return rows, detail
 
 
@@ -175,8 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, detail = run(given.films, given.flash)
     if given.json:
         environment = {"python": platform.python_version(), "films": given.films, "flash_s": given.flash}
-        document = {"name": "sampling", "environment": environment, "detail": detail}
-        print(json.dumps({**document, "rows": [asdict(row) for row in rows]}))
+        print_report("sampling", environment, rows, detail=detail)
         return
     print(f"{given.films} films for each case, flash of {given.flash} s; missed / looks a second")
     print(f"{'film, flash':<22}" + "".join(f"{way:>16}" for way in WAYS))
@@ -185,9 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{case:<22}" + "".join(f"{cell:>16}" for cell in cells))
     spent = (statistics.mean(result[way]["cpu ms a second"] for result in detail.values()) for way in WAYS)
     print(f"{'cpu ms a second':<22}" + "".join(f"{value:>16.2f}" for value in spent))
-    for row in rows[-1:]:
-        if row.peer is None:
-            print(f"{row.metric}: {row.ours} {row.unit} of CPU")
+    print_rows(item for item in rows[-1:] if item.peer is None)
 
 
 if __name__ == "__main__":

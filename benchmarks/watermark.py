@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from benchmarks.attacks import Cell, Film, cells, encode, encoded
+from benchmarks.rows import print_report, print_rows, row
 from benchmarks.watermark_clips import sources
 from benchmarks.watermark_marks import OURS, marks
 from benchmarks.watermark_quality import quality
@@ -134,8 +135,15 @@ def _report(
         }
         for cell in chosen
     }
-    rows = [_row(f"{m}, {n}", v, unit=n.rsplit(" ", 1)[1], better="higher" if "psnr" in n else "lower")
-            for m, n, v in ((n.split(" ")[0], n, v) for n, v in medians.items())]  # fmt: skip
+    rows = [
+        row(
+            f"{name.split(' ')[0]}, {name}",
+            value,
+            better="higher" if "psnr" in name else "lower",
+            unit=name.rsplit(" ", 1)[1],
+        )
+        for name, value in medians.items()
+    ]
     peers = [name for name in names if name != OURS]
     for kind in ("single", "combined", "severe"):
         ours = _share([r for r in results if r.kind == kind and r.mark == OURS])["share"]
@@ -143,17 +151,16 @@ def _report(
             ((_share([r for r in results if r.kind == kind and r.mark == p])["share"], p) for p in peers),
             default=(None, ""),
         )
-        rows.append(_row(f"accepted, {kind}", ours, best[0], best[1], unit="share", better="higher"))
+        rows.append(row(f"accepted, {kind}", ours, best[0], best[1]))
     for name in ("psnr dB", "ssim"):
         pairs = zip(figures.get(f"{OURS} {name}", []), figures.get(f"x264 {name}", []), strict=True)
         worst = min((ours - coded for ours, coded in pairs), default=0.0)
         metric = f"worst clip, {name} above libx264 veryfast CRF 23"
-        rows.append(_row(metric, worst, unit=name.rsplit(" ", 1)[-1], better="higher"))
+        rows.append(row(metric, worst, unit=name.rsplit(" ", 1)[-1]))
     cost = medians.get(f"{OURS} embed ms/frame", 0.0)
     codec = medians.get("x264 veryfast ms/frame")
-    rows.append(_row("embed", cost, codec, "libx264 veryfast, encoding only", unit="CPU ms/frame"))
+    rows.append(row("embed", cost, codec, "libx264 veryfast, encoding only", "lower", "CPU ms/frame"))
     return {
-        "name": "watermark",
         "environment": {
             "python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__,
             "av": av.__version__, "machine": platform.machine(), "clips": used,
@@ -177,22 +184,6 @@ def _share(results: list[Result]) -> dict[str, Any]:
         "bit_accuracy": round(sum(result.bit_accuracy for result in results) / total, 3),
         "median_log10_p": float(np.median([result.log10_p for result in results])) if results else 0.0,
     }
-
-
-def _row(
-    metric: str,
-    ours: float,
-    peer: float | None = None,
-    peer_name: str = "",
-    *,
-    unit: str,
-    better: str = "lower",
-) -> dict[str, Any]:
-    ratio = round(ours / peer, 3) if peer else None
-    return {
-        "metric": metric, "ours": round(ours, 4), "peer": peer, "peer_name": peer_name, "ratio": ratio,
-        "better": better, "unit": unit,
-    }  # fmt: skip
 
 
 def main() -> None:
@@ -220,14 +211,13 @@ def main() -> None:
     cv2.setNumThreads(1)
     report = measure(options)
     if options.json:
-        print(json.dumps(report, indent=1))
+        print_report("watermark", **report)
         return
     for name, by_mark in report["cells"].items():
         shares = "  ".join(f"{mark} {v['accepted']}/{v['total']} p {v['median_log10_p']:.0f}"
                            for mark, v in by_mark.items())  # fmt: skip
         print(f"{name:26s} {shares}")
-    for row in report["rows"]:
-        print(f"{row['metric']:44s} {row['ours']} {row['unit']} {row['peer_name']} {row['peer'] or ''}")
+    print_rows(report["rows"])
 
 
 if __name__ == "__main__":

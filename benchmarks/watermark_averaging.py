@@ -12,7 +12,6 @@ clips of the epoch, and these are cropped and read.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.attacks import Film, crop
+from benchmarks.rows import Row, print_report, print_rows, row
 from benchmarks.watermark_clips import sources
 from benchmarks.watermark_marks import batches
 from benchmarks.watermark_quality import quality
@@ -96,8 +96,8 @@ def _reads(film: Film, key: MarkKey, number: int) -> bool:
     return found.state is MarkState.PRESENT and found.payload is not None and found.payload.id == number
 
 
-def measure(count: int) -> dict[str, object]:
-    """All figures. The clips are camera moves; the last ``TARGETS`` of them are attacked."""
+def films_of(count: int) -> list[Film]:
+    """``count`` camera moves and ``TARGETS`` more."""
     options = argparse.Namespace(
         clips=None,
         clips_only=False,
@@ -108,7 +108,11 @@ def measure(count: int) -> dict[str, object]:
         seconds=1.0,
         fps=6.0,
     )
-    films = [source.load() for source in sources(options)]
+    return [source.load() for source in sources(options)]
+
+
+def measure(films: Sequence[Film]) -> list[Row]:
+    """All figures; the last ``TARGETS`` of the films are attacked."""
     learned, targets = films[:-TARGETS], films[-TARGETS:]
     one = MarkKey(secret=SECRET, epoch=3, tenant="t0")
     keys = {
@@ -116,7 +120,7 @@ def measure(count: int) -> dict[str, object]:
         "a tenant each, pilots shared": [replace(one, tenant=f"t{n}") for n in range(len(learned))],
         "pilots of their own": [replace(one, epoch=(3 + n) % 32) for n in range(len(learned))],
     }
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for name, owners in keys.items():
         clips = [
             _marked(film, key, IDS[n]) for n, (film, key) in enumerate(zip(learned, owners, strict=True))
@@ -124,23 +128,16 @@ def measure(count: int) -> dict[str, object]:
         bins = average(clips)
         payload = MarkPayload(id=IDS[0], epoch=owners[0].epoch)
         data_class = owners[0].first_class(IDS[0])
-        rows.append(_row(f"pilots seen, {name}", pilots_seen(bins, one), "correlation"))
-        rows.append(
-            _row(
-                f"data of a clip seen, {name}", data_seen(bins, owners[0], payload, data_class), "correlation"
-            )
-        )
+        for metric, seen in (
+            ("pilots seen", pilots_seen(bins, one)),
+            ("data of a clip seen", data_seen(bins, owners[0], payload, data_class)),
+        ):
+            rows.append(row(f"{metric}, {name}", seen, better="lower", unit="correlation", digits=3))
         rows += _attacked(name, bins, one, targets)
-    return {
-        "name": "watermark_averaging",
-        "environment": {"clips": len(learned), "targets": len(targets), "lines": 360},
-        "rows": rows,
-    }
+    return rows
 
 
-def _attacked(
-    name: str, bins: NDArray[np.complex64], key: MarkKey, targets: Sequence[Film]
-) -> list[dict[str, object]]:
+def _attacked(name: str, bins: NDArray[np.complex64], key: MarkKey, targets: Sequence[Film]) -> list[Row]:
     whole = cropped = before = 0
     loss = []
     for number, film in enumerate(targets):
@@ -152,22 +149,15 @@ def _attacked(
         cropped += _reads(crop(robbed, 0.25), key, IDS[40 + number])
     count = len(targets)
     return [
-        _row(f"still read whole, pilots taken off, {name}", whole, f"of {count}", "lower"),
-        _row(
+        row(f"still read whole, pilots taken off, {name}", whole, better="lower", unit=f"of {count}"),
+        row(
             f"still read cropped by 25 %, pilots taken off, {name}",
             cropped,
-            f"of {count} ({before} before)",
-            "lower",
+            better="lower",
+            unit=f"of {count} ({before} before)",
         ),
-        _row(f"PSNR of taking them off, {name}", float(np.median(loss)), "dB", "higher"),
+        row(f"PSNR of taking them off, {name}", float(np.median(loss)), unit="dB", digits=3),
     ]
-
-
-def _row(metric: str, ours: float, unit: str, better: str = "lower") -> dict[str, object]:
-    return {
-        "metric": metric, "ours": round(ours, 3), "peer": None, "peer_name": "", "ratio": None,
-        "better": better, "unit": unit,
-    }  # fmt: skip
 
 
 def main() -> None:
@@ -178,12 +168,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    report = measure(options.clips)
+    films = films_of(options.clips)
+    rows = measure(films)
     if options.json:
-        print(json.dumps(report, indent=1))
-        return
-    for row in report["rows"]:  # type: ignore[attr-defined]
-        print(f"{row['metric']:68s} {row['ours']} {row['unit']}")
+        environment = {"clips": len(films) - TARGETS, "targets": TARGETS, "lines": 360}
+        print_report("watermark_averaging", environment, rows)
+    else:
+        print_rows(rows)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ Medians over camera moves over photographs of the quickest of three runs each; o
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from benchmarks.attacks import Film, encoded
+from benchmarks.rows import Row, print_report, print_rows, row
 from benchmarks.watermark_clips import sources
 from benchmarks.watermark_marks import KEY, Ours, batches
 from guarded_sora.provenance.watermark import KeyedTileMark, MarkKey
@@ -53,9 +53,8 @@ def reader(tenants: int) -> KeyedTileMark:
     return KeyedTileMark(keys[0], readers=keys)
 
 
-def measure(options: argparse.Namespace) -> dict[str, object]:
+def measure(films: Sequence[Film]) -> list[Row]:
     """All rows."""
-    films = [source.load() for source in sources(options)]
     embed = float(
         np.median([cpu_ms(lambda f=film: Ours(42.0).embed(f, 7)) / len(film.frames) for film in films])
     )
@@ -67,28 +66,15 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             ]
         )
     )
-    rows = [_row("embedding", embed, codec, "libx264 veryfast, encoding only", "CPU ms/frame")]
+    beside = "libx264 veryfast, encoding only"
+    rows = [row("embedding", embed, codec, beside, "lower", "CPU ms/frame", digits=2)]
     for tenants in TENANTS:
         mark = reader(tenants)
         spent = float(np.median([cpu_ms(lambda f=film, m=mark: m.detect(batches(f))) for film in films]))
         allowed = float(np.median([budget_ms(film) for film in films]))
         metric = f"reading an unmarked film, {tenants} keys"
-        rows.append(_row(metric, spent, allowed, BUDGET, "CPU ms a film"))
-    return {
-        "name": "watermark_cost",
-        "environment": {
-            "clips": len(films), "seconds": options.seconds, "lines": options.lines, "fps": options.fps,
-            "slot": SLOT_SECONDS,
-        },
-        "rows": rows,
-    }  # fmt: skip
-
-
-def _row(metric: str, ours: float, peer: float, peer_name: str, unit: str) -> dict[str, object]:
-    return {
-        "metric": metric, "ours": round(ours, 2), "peer": round(peer, 2), "peer_name": peer_name,
-        "ratio": round(ours / peer, 3), "better": "lower", "unit": unit,
-    }  # fmt: skip
+        rows.append(row(metric, spent, allowed, BUDGET, "lower", "CPU ms a film", digits=2))
+    return rows
 
 
 def main() -> None:
@@ -102,13 +88,19 @@ def main() -> None:
     parser.set_defaults(clips=None, clips_only=False, tuning=False, skip=0, fps=15.0)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    report = measure(options)
+    films = [source.load() for source in sources(options)]
+    rows = measure(films)
     if options.json:
-        print(json.dumps(report, indent=1))
-        return
-    for row in report["rows"]:  # type: ignore[attr-defined]
-        figures = f"{row['ours']} of {row['peer']} {row['unit']} ({row['peer_name']})"
-        print(f"{row['metric']:40s} {figures}: {row['ratio']}")
+        environment = {
+            "clips": len(films),
+            "seconds": options.seconds,
+            "lines": options.lines,
+            "fps": options.fps,
+            "slot": SLOT_SECONDS,
+        }
+        print_report("watermark_cost", environment, rows)
+    else:
+        print_rows(rows)
 
 
 if __name__ == "__main__":

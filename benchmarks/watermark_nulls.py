@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rows import Row, print_report, print_rows, ratio_of
 from benchmarks.watermark_clips import PHOTOS
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.provenance.payload import MarkPayload
@@ -210,28 +211,25 @@ def _run(options: argparse.Namespace) -> Tally:
     return tally
 
 
-def _rows(tally: Tally) -> Iterator[dict[str, object]]:
+def _rows(tally: Tally) -> Iterator[Row]:
     for hits, stated in zip(tally.hits, CALIBRATED, strict=True):
         expected = tally.readings * stated
         bound = 4.0 * math.sqrt(expected * (1 - stated))
-        yield {
-            "metric": f"readings of a known word at p <= {stated:g}",
-            "ours": hits,
-            "peer": round(expected, 1),
-            "peer_name": f"expected, +- {bound:.0f} (four binomial deviations)",
-            "ratio": round(hits / expected, 3) if expected else None,
-            "better": "lower",
-            "unit": f"of {tally.readings}",
-        }
-    yield {
-        "metric": "accepted, unmarked or foreign mark",
-        "ours": tally.accepted,
-        "peer": None,
-        "peer_name": "",
-        "ratio": None,
-        "better": "lower",
-        "unit": f"of {tally.readings} readings, {tally.films} films",
-    }
+        yield Row(
+            metric=f"readings of a known word at p <= {stated:g}",
+            ours=hits,
+            peer=round(expected, 1),
+            peer_name=f"expected, +- {bound:.0f} (four binomial deviations)",
+            ratio=ratio_of(hits, expected),
+            better="lower",
+            unit=f"of {tally.readings}",
+        )
+    yield Row(
+        metric="accepted, unmarked or foreign mark",
+        ours=tally.accepted,
+        better="lower",
+        unit=f"of {tally.readings} readings, {tally.films} films",
+    )
 
 
 def main() -> None:
@@ -246,12 +244,10 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     tally = _run(options)
-    report = {"name": "watermark_nulls", "environment": asdict(tally), "rows": list(_rows(tally))}
     if options.json:
-        print(json.dumps(report, indent=1))
+        print_report("watermark_nulls", asdict(tally), _rows(tally))
         return
-    for row in report["rows"]:
-        print(f"{row['metric']:44s} {row['ours']} {row['unit']} {row['peer_name']} {row['peer'] or ''}")
+    print_rows(_rows(tally))
     print(f"{tally.words} words with a valid MAC; the least log10 p over all ids was {tally.lowest:.2f}")
 
 

@@ -7,7 +7,6 @@ from benchmarks.policy import TEST_PROMPTS, Ours, main, own_pairs, share
 from benchmarks.policy_attacks import ATTACKS, CARRIERS, SEEDS
 from benchmarks.policy_peers import PlainList
 from benchmarks.policy_points import Item, Seen, macro_row, point_rows, wilson
-from benchmarks.policy_rows import row
 from guarded_sora.policies.finding import Action
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.taxonomy import CATEGORIES
@@ -51,11 +50,6 @@ def test_the_peer_is_a_fair_word_list() -> None:
     plain = PlainList(load_pack())
     assert plain.stops("A BEHEADING, at dawn") and plain.stops("a severed head")
     assert not plain.stops("b e h e a d i n g") and not plain.stops("")
-
-
-def test_rows_have_a_ratio_only_with_a_peer() -> None:
-    assert row("a", 1.0, 2.0, "p").ratio == 0.5
-    assert row("a", 1.0).ratio is None and row("a", 1.0, 0.0, "p").ratio is None
 
 
 def test_a_missing_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
