@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -25,9 +26,8 @@ def own_sources() -> list[Path]:
 
 
 def test_no_file_needs_more_than_one_breath() -> None:
-    long = {
-        str(p.relative_to(ROOT)): n for p in own_sources() if (n := len(p.read_text().splitlines())) > 400
-    }
+    files = (*own_sources(), *(ROOT / "benchmarks").glob("*.py"))
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 400}
     assert long == {}
 
 
@@ -64,10 +64,25 @@ def test_the_c2pa_library_is_met_only_by_the_credentials_package() -> None:
     assert all("credentials" in p.parts for p in users)
 
 
-@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "raise NotImplementedError"])
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
 def test_nothing_is_left_for_later(word: str) -> None:
     found = [str(p.relative_to(ROOT)) for p in own_sources() if re.search(rf"\b{word}\b", p.read_text())]
     assert found == []
+
+
+def test_nothing_says_that_it_is_not_implemented() -> None:
+    """One file may name the error, once, and only to catch it: zipfile raises it for an archive that is packed
+    in a way it does not know, which in a dossier is the sender's fault and not a gap of ours."""
+    word, reader = "NotImplementedError", "audit/verifier/dossier.py"
+    named = {str(p.relative_to(ROOT)): n for p in own_sources() if (n := p.read_text().count(word))}
+    assert named == {reader: 1}
+    clauses = [
+        clause.type
+        for clause in ast.walk(ast.parse((ROOT / reader).read_text()))
+        if isinstance(clause, ast.ExceptHandler) and clause.type is not None
+    ]
+    caught = [node for kind in clauses for node in ast.walk(kind) if isinstance(node, ast.Name)]
+    assert [node.id for node in caught].count(word) == 1
 
 
 def test_no_pickle_is_loaded() -> None:
