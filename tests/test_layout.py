@@ -71,7 +71,7 @@ def test_nothing_is_left_for_later(word: str) -> None:
 
 
 def test_nothing_says_that_it_is_not_implemented() -> None:
-    """One file may name the error, once, and only to catch it: zipfile raises it for an archive that is packed
+    """One file may name the error, once, and only to catch it: zipfile raises it for an archive packed
     in a way it does not know, which in a dossier is the sender's fault and not a gap of ours."""
     word, reader = "NotImplementedError", "audit/verifier/dossier.py"
     named = {str(p.relative_to(ROOT)): n for p in own_sources() if (n := p.read_text().count(word))}
