@@ -6,8 +6,6 @@ Legend: T frames, H height, W width.
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError
-from guarded_sora.media.files import cannot_write
+from guarded_sora.media.files import beside, cannot_write
 
 _PAPER, _INK, _FAINT, _SHADE = (250, 250, 248), (28, 30, 34), (112, 116, 122), (12, 13, 16)
 _CELL = 480  # the long side of a frame on the sheet, in pixels, at most
@@ -43,7 +41,7 @@ def contact_sheet(
     chosen = _evenly(_thinned(frames, max(1, count)), max(1, count))
     if not chosen:
         raise MediaError("There are no frames to show; the contact sheet would be empty.")
-    return _save(_draw(chosen, title, lines, min(max(1, columns), len(chosen))), path)
+    return save_png(_draw(chosen, title, lines, min(max(1, columns), len(chosen))), path)
 
 
 def comparison_sheet(
@@ -69,19 +67,16 @@ def comparison_sheet(
     for row in rows:
         sheet.paste(row, (0, head))
         head += row.height
-    return _save(sheet, path)
+    return save_png(sheet, path)
 
 
-def _save(sheet: Image.Image, path: Path) -> Path:
-    """Write the picture beside its place, then move it there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+def save_png(picture: Image.Image, path: Path) -> Path:
+    """Write a picture, whole or not at all. Raises MediaError when ``path`` cannot be written."""
     try:
-        sheet.save(part, format="PNG", optimize=False)
-        os.replace(part, path)
+        with beside(path) as part:
+            picture.save(part, format="PNG")
     except OSError as error:
         raise MediaError(cannot_write(path, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from guarded_sora.audit.errors import AuditError
 from guarded_sora.copies import SUFFIXES
 from guarded_sora.dossier import make_dossier
 from guarded_sora.errors import MediaError, StoreError, UsageError
+from guarded_sora.media.files import write_private
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.recovery import default_place, held_film, pictures_of
 from guarded_sora.services import Services
@@ -208,19 +208,11 @@ def _seal(parts: dict[str, bytes], recipients: Sequence[x509.Certificate]) -> by
 
 
 def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        write_private(path, data)
     except OSError as error:
         raise MediaError(f"{path} cannot be written ({error.strerror}); free some space.") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _delete(services: Services, films: Sequence[Path]) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from guarded_sora.errors import MediaError
 from guarded_sora.media import sha256_file
+from guarded_sora.media.files import beside
 from guarded_sora.policies.finding import CheckRun, Decision
 from guarded_sora.policies.rewrite import Rewrite
 from guarded_sora.provenance.clip_id import ClipId
@@ -95,12 +94,8 @@ def place(source: Path, target: Path) -> None:
     Raises:
         MediaError: ``target`` cannot be written.
     """
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        shutil.copyfile(source, beside)
-        os.replace(beside, target)
+        with beside(target) as part:
+            shutil.copyfile(source, part)
     except OSError as error:
         raise MediaError(f"{target} cannot be written ({error.strerror}); choose another place.") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)

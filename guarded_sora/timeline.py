@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from guarded_sora.errors import MediaError
+from guarded_sora.contact_sheet import save_png
 from guarded_sora.evidence import Segment, Verdict
-from guarded_sora.media.files import cannot_write
 
 WIDTH = 1280
 _PAPER, _INK, _FAINT = (250, 250, 248), (28, 30, 34), (112, 116, 122)
@@ -31,14 +28,7 @@ def draw_timeline(verdict: Verdict, path: Path) -> Path:
     that proves nothing. Raises MediaError when ``path`` cannot be written.
     """
     picture = _draw(verdict)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        picture.save(part, format="PNG")
-        os.replace(part, path)
-    except OSError as error:
-        raise MediaError(cannot_write(path, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    save_png(picture, path)
     return path
 
 

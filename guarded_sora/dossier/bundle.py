@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from guarded_sora.audit.tiles import TileCache, TileReader
 from guarded_sora.dossier.contents import About, Contents, gather, parse_about
 from guarded_sora.dossier.page import write_page
 from guarded_sora.errors import MediaError, StoreError, UsageError
+from guarded_sora.media.files import write_private
 from guarded_sora.services import Services
 
 FORM = "guarded-sora dossier 1"
@@ -241,16 +241,8 @@ def _archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # It may hold a person's words: for its maker alone until it is handed over.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        write_private(path, data)
     except OSError as error:
         raise MediaError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-    finally:
-        beside.unlink(missing_ok=True)

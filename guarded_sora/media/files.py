@@ -1,4 +1,4 @@
-"""A first look at a file without a decoder: is it there, and what does it call itself?"""
+"""Files: a first look at one without a decoder, and how one is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import hashlib
 import os
 import stat
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -151,6 +154,31 @@ def sha256_file(path: Path) -> str:
 def absolute(path: Path) -> Path:
     """``path`` from the root without resolving links: the worker may have another working folder."""
     return Path(os.path.abspath(path))
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name beside ``path``: what is written there becomes ``path`` in one step when the block ends well.
+
+    When it does not, nothing is left. A link at ``path`` is replaced, not followed. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write ``data``, flushed to the disk, for this user's eyes alone. Raises OSError."""
+    with beside(path) as part:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def cannot_write(path: Path, error: BaseException) -> str:

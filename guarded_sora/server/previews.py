@@ -7,7 +7,6 @@ ever getting the film itself.
 from __future__ import annotations
 
 import io
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image
 
 from guarded_sora.errors import MediaError
 from guarded_sora.media import FrameStream
+from guarded_sora.media.files import beside
 from guarded_sora.services import Services
 
 COLUMNS, COUNT = 6, 24
@@ -101,12 +101,9 @@ def _target(services: Services, film: Path, name: str) -> Path:
 def _save(image: Image.Image, target: Path, kind: str) -> None:
     buffer = io.BytesIO()
     image.save(buffer, format=kind, quality=82)
-    part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(buffer.getvalue())
-        os.replace(part, target)
+        with beside(target) as part:
+            part.write_bytes(buffer.getvalue())
     except OSError as error:
         raise MediaError("The preview could not be written; check the disk.") from error
-    finally:
-        part.unlink(missing_ok=True)
