@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.detectors.fingerprint import SecondHash
+from guarded_sora.detectors.keyframes import Keyframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,6 +110,16 @@ class WorkHashes:
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorkKeyframes:
+    """Features of registered pictures; ``keyframes[i]`` belongs to ``references[i]``. ``stale`` counts those
+    that an older version described, which cannot be compared."""
+
+    keyframes: tuple[Keyframe, ...]
+    references: tuple[int, ...]
+    stale: int = 0
+
+
 class WorkIndex(Protocol):
     """Registered works."""
 
@@ -118,6 +129,10 @@ class WorkIndex(Protocol):
 
     def work_hashes(self, *, most: int) -> WorkHashes | None:
         """Every registered second, or None when there are more than ``most``."""
+        ...
+
+    def work_keyframes(self, *, most: int) -> WorkKeyframes | None:
+        """Features of every registered picture, or None when there are more than ``most``."""
         ...
 
     def registered(self) -> bool:

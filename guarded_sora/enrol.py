@@ -5,7 +5,7 @@ Pictures and films are read in the killable worker, and only templates or hashes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from guarded_sora.detectors.errors import DetectorError
 from guarded_sora.detectors.faces import DlibFaces, FaceModel, turned
 from guarded_sora.detectors.fingerprint import MIN_QUALITY, SecondHash, fingerprint
 from guarded_sora.detectors.frames import FrameBatch
+from guarded_sora.detectors.keyframes import Stills, describe, telling_stills
 from guarded_sora.detectors.templates import protect_template
 from guarded_sora.errors import MediaError, UsageError
 from guarded_sora.media import FrameStream, read_image
@@ -23,6 +24,7 @@ from guarded_sora.services import Services
 from guarded_sora.store import Kind, Standing, SubjectName
 
 _HASH_SIDE = 480
+_MOST_STILLS = 600  # pictures of a reference that are considered; of longer films evenly spread ones
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
@@ -78,16 +80,20 @@ def add_reference(services: Services, subject_id: str, path: Path) -> int:
         UsageError: too plain to tell from others, or no such subject.
         MediaError: not a picture or film we can read.
     """
+    frames: Iterable[FrameBatch]
     if path.suffix.lower() in _PICTURES:
         image = read_image(path, services.worker)
         kind = "image"
-        hashes = fingerprint([FrameBatch(frames=image[None], times=np.zeros(1), fps=1.0)])
+        frames = [FrameBatch(frames=image[None], times=np.zeros(1), fps=1.0)]
     else:
         if not path.is_file():
             raise MediaError(f"{path} is not a file; check the path.")
         kind = "clip"
-        hashes = fingerprint(FrameStream(path, services.worker, max_short_side=_HASH_SIDE))
-    reference = services.registry.add_reference(subject_id, kind, _telling(hashes))
+        frames = FrameStream(path, services.worker, max_short_side=_HASH_SIDE)
+    stills = Stills(most=_MOST_STILLS)
+    hashes = fingerprint(stills.watching(frames))
+    keyframes = [describe(still) for still in telling_stills(stills.taken())]
+    reference = services.registry.add_reference(subject_id, kind, _telling(hashes), keyframes)
     log_change(services, "registry.reference", subject_id, {"reference": reference, "seconds": len(hashes)})
     return reference
 

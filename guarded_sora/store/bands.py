@@ -11,12 +11,14 @@ compared as 64-bit words at once; the few that are near enough are then looked u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Row, Table, select
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from guarded_sora.audit.sqlite import READER
@@ -38,7 +40,13 @@ class BandSearch:
     def __init__(self, engine: Engine, table: Table) -> None:
         self._engine = engine
         self._table = table
-        self._owner = [column for column in table.columns if column.name not in ("band", "value", "bits")]
+        columns = [column.name for column in table.columns if column.name not in ("band", "value", "bits")]
+        self._row: Callable[..., Any] = namedtuple("Owner", columns)
+        mark = "?" if engine.dialect.name == "sqlite" else "%s"
+        self._owner = (
+            f"SELECT {', '.join(columns)} FROM {table.name} "  # noqa: S608 - names of our own schema
+            f"WHERE band = 0 AND value = {mark} AND bits = {mark}"
+        )
         dbapi: Any = engine.dialect.dbapi
         self._driver_error: type[Exception] = dbapi.Error
         self._lite = engine.dialect.name == "sqlite"
@@ -46,8 +54,10 @@ class BandSearch:
         self._reading: dict[str, Any] = {READER: True} if self._lite else {"isolation_level": "AUTOCOMMIT"}
         self._statements = {wide: self._statement(wide) for wide in (False, True)}
 
-    def near(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> list[tuple[Row[Any], int]]:
-        """Every row of the table within ``within`` bits of ``bits`` and its distance, nearest first.
+    def near(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> list[tuple[Any, int]]:
+        """Every row within ``within`` bits of ``bits`` and its distance, nearest first.
+
+        A row is a named tuple of the columns that say whose it is.
 
         Raises:
             ValueError: ``within`` is more than the bands can promise, or ``bits`` are not 32 bytes.
@@ -76,30 +86,34 @@ class BandSearch:
         # Up to 15 wrong bits leave one band of 16 untouched, so its own value is enough.
         probes = [near_values(value) if wide else [value] for value in values]
         flat = [item for row in probes for item in row]
-        # The driver's own cursor: thousands of rows, and a Row around each took half of the time.
-        driver: Any = connection.connection
-        cursor = driver.cursor() if self._lite else driver.cursor(binary=True)
-        try:
+        with self._cursor(connection) as cursor:
             if self._lite:
                 cursor.execute(f"PRAGMA mmap_size={_MAPPED}")
                 cursor.execute(self._statements[wide], flat)
                 joined = b"".join([row[0] for row in cursor.fetchall()])
             else:
-                cursor.execute(self._statements[wide], [flat], prepare=True)
+                # One word of text: the driver would look at each number of a list on its own.
+                cursor.execute(self._statements[wide], [f"{{{','.join(map(str, flat))}}}"], prepare=True)
                 (found,) = cursor.fetchone() or (None,)
                 joined = bytes(found or b"")
+        return np.frombuffer(joined, dtype=np.uint64).reshape(-1, 4)
+
+    def _owners(self, connection: Connection, bits: bytes) -> list[Any]:
+        with self._cursor(connection) as cursor:
+            cursor.execute(self._owner, (band_values(bits)[0], bits))
+            return [self._row(*row) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _cursor(self, connection: Connection) -> Iterator[Any]:
+        """The driver's own: thousands of rows, and a Row around each took half of the time."""
+        driver: Any = connection.connection
+        cursor = driver.cursor() if self._lite else driver.cursor(binary=True)
+        try:
+            yield cursor
         except self._driver_error as error:
             raise SQLAlchemyError(f"the band index of {self._table.name} cannot be read") from error
         finally:
             cursor.close()
-        return np.frombuffer(joined, dtype=np.uint64).reshape(-1, 4)
-
-    def _owners(self, connection: Connection, bits: bytes) -> Sequence[Row[Any]]:
-        table = self._table
-        query = select(*self._owner).where(
-            table.c.band == 0, table.c.value == band_values(bits)[0], table.c.bits == bits
-        )
-        return connection.execute(query).all()
 
     def _statement(self, wide: bool) -> str:
         probes = _PROBES if wide else 1

@@ -20,9 +20,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from guarded_sora.audit.entry import uuid7
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.provenance.clip_id import ClipId
-from guarded_sora.store.registry import refused
 from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import clip_notices, consent_grants, consent_uses, subjects
+from guarded_sora.store.works import refused
 
 CONSENT_WITHDRAWN = "consent_withdrawn"
 

@@ -6,49 +6,36 @@ detectors), so neither of them knows SQL. Every method is one transaction.
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from guarded_sora.detectors.fingerprint import SecondHash
-from guarded_sora.detectors.gallery import ProtectedFaces, WorkHashes, WorkHit, WorkReference
+from guarded_sora.detectors.gallery import ProtectedFaces
 from guarded_sora.detectors.templates import TEMPLATE_BYTES, TEMPLATE_WORDS
-from guarded_sora.errors import StoreError, UsageError
+from guarded_sora.errors import UsageError
 from guarded_sora.policies.text.phonetic import name_form
 from guarded_sora.policies.text.protected import ProtectedName
-from guarded_sora.store.bands import SEARCH_RADIUS, BandSearch, band_rows, hash_rows
-from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import (
     face_templates,
     registry_state,
     subject_names,
     subjects,
-    work_bands,
-    work_hashes,
     work_references,
 )
 from guarded_sora.store.subjects import CATEGORY, Kind, Standing, Subject, SubjectName, cleaned_names
+from guarded_sora.store.works import WorkRegister, existing, now_ms
 
 TEMPLATE_EPOCH = 0
-_STATE = 1
 
 
-class Registry:
+class Registry(WorkRegister):
     """People, characters, brands and works on one Engine.
 
     Raises (all methods): StoreError when the database refuses or a row cannot be opened.
     """
-
-    def __init__(self, engine: Engine, keys: RegistryKeys) -> None:
-        self._engine = engine
-        self._keys = keys
-        self._bands = BandSearch(engine, work_bands)
 
     # -- change
 
@@ -81,7 +68,7 @@ class Registry:
             "kind": kind.value,
             "standing": standing.value,
             "jurisdiction": jurisdiction[:8],
-            "created_ms": _now(),
+            "created_ms": now_ms(),
             "sealed": self._keys.seal(orjson.dumps({"terms": terms[:2000]}), subject_id),
         }
         with self._changing() as connection:
@@ -97,15 +84,11 @@ class Registry:
             UsageError: no such subject.
         """
         with self._changing() as connection:
-            _existing(connection, subject_id)
-            references = select(work_references.c.reference_id).where(
-                work_references.c.subject_id == subject_id
-            )
-            for table in (work_bands, work_hashes):
-                connection.execute(delete(table).where(table.c.reference_id.in_(references)))
-            for table in (work_references, face_templates, subject_names):
+            existing(connection, subject_id)
+            self._forget_references(connection, subject_id)
+            for table in (face_templates, subject_names):
                 connection.execute(delete(table).where(table.c.subject_id == subject_id))
-            gone = {"removed_ms": _now(), "sealed": None}
+            gone = {"removed_ms": now_ms(), "sealed": None}
             connection.execute(update(subjects).where(subjects.c.subject_id == subject_id).values(gone))
 
     def add_faces(self, subject_id: str, model: str, templates: Sequence[bytes]) -> None:
@@ -117,45 +100,18 @@ class Registry:
         if any(len(template) != TEMPLATE_BYTES for template in templates):
             raise ValueError(f"a template has {TEMPLATE_BYTES} bytes")
         with self._changing() as connection:
-            if _existing(connection, subject_id) is not Kind.PERSON:
+            if existing(connection, subject_id) is not Kind.PERSON:
                 raise UsageError("Only a person has a face here; register pictures of a work as references.")
             place = _face_place(subject_id, model, TEMPLATE_EPOCH)
             row = {
                 "subject_id": subject_id,
                 "model": model,
                 "key_epoch": TEMPLATE_EPOCH,
-                "created_ms": _now(),
+                "created_ms": now_ms(),
             }
             sealed = [{**row, "sealed": self._keys.seal(template, place)} for template in templates]
             if sealed:
                 connection.execute(insert(face_templates), sealed)
-
-    def add_reference(self, subject_id: str, kind: str, hashes: Sequence[SecondHash]) -> int:
-        """Keep the hashes of a picture or clip of a work, character or brand; returns its number.
-
-        Raises:
-            UsageError: no such subject, a person, or nothing in the picture to hash.
-        """
-        if not hashes:
-            raise UsageError("There is nothing in this picture to tell it from others; use another.")
-        with self._changing() as connection:
-            if _existing(connection, subject_id) is Kind.PERSON:
-                raise UsageError(
-                    "A person is known by face; register pictures for works, characters or brands."
-                )
-            key = connection.execute(
-                insert(work_references).values(subject_id=subject_id, kind=kind, created_ms=_now())
-            ).inserted_primary_key
-            assert key is not None
-            reference = int(key[0])
-            connection.execute(insert(work_hashes), list(hash_rows(reference, hashes)))
-            bands = [
-                row
-                for position, item in enumerate(hashes)
-                for row in band_rows(item.bits, reference_id=reference, position=position)
-            ]
-            connection.execute(insert(work_bands), bands)
-        return reference
 
     # -- read
 
@@ -207,12 +163,7 @@ class Registry:
 
     # -- ProtectedNames, for the prompt side
 
-    def names_version(self) -> str:
-        """Grows with every change."""
-        with self._reading() as connection:
-            return str(connection.execute(select(registry_state.c.revision)).scalar() or 0)
-
-    gallery_version = works_version = names_version
+    names_version = gallery_version = WorkRegister.works_version
 
     def protected_names(self) -> Iterable[ProtectedName]:
         """Every name of every subject, opened."""
@@ -264,55 +215,6 @@ class Registry:
             stale=len(rows) - len(fresh),
         )
 
-    # -- WorkIndex, for copies
-
-    def registered(self) -> bool:
-        """Whether any work has a reference."""
-        with self._reading() as connection:
-            return connection.execute(select(work_references.c.reference_id).limit(1)).first() is not None
-
-    def work_hashes(self, *, most: int) -> WorkHashes | None:
-        """Every registered second, or None when there are more than ``most``."""
-        columns = (work_hashes.c.reference_id, work_hashes.c.position, work_hashes.c.bits)
-        with self._reading() as connection:
-            rows = connection.execute(select(*columns).limit(most + 1)).all()
-        if len(rows) > most:
-            return None
-        return WorkHashes(
-            bits=np.frombuffer(b"".join(bytes(row.bits) for row in rows), dtype=np.uint64).reshape(-1, 4),
-            references=tuple(row.reference_id for row in rows),
-            positions=tuple(row.position for row in rows),
-        )
-
-    def resembling_works(self, bits: bytes, *, within: int = SEARCH_RADIUS) -> tuple[WorkHit, ...]:
-        """Every registered second within ``within`` bits (at most 31), nearest first."""
-        try:
-            found = self._bands.near(bits, within=within)
-        except SQLAlchemyError as error:
-            raise refused(error) from error
-        return tuple(
-            WorkHit(reference=row.reference_id, position=row.position, distance=distance)
-            for row, distance in found
-        )
-
-    def work(self, reference: int) -> WorkReference | None:
-        """A reference with all its hashes; None when it was removed."""
-        with self._reading() as connection:
-            head = connection.execute(
-                select(work_references).where(work_references.c.reference_id == reference)
-            ).first()
-            rows = connection.execute(
-                select(work_hashes)
-                .where(work_hashes.c.reference_id == reference)
-                .order_by(work_hashes.c.position)
-            ).all()
-        if head is None:
-            return None
-        hashes = tuple(
-            SecondHash(second=row.second_ms / 1000, bits=bytes(row.bits), quality=row.quality) for row in rows
-        )
-        return WorkReference(reference=reference, subject=head.subject_id, kind=head.kind, hashes=hashes)
-
     # -- inside
 
     def _names(self, connection: Connection) -> dict[str, tuple[SubjectName, ...]]:
@@ -346,43 +248,6 @@ class Registry:
                 f"A {kind} of this name is registered as {known}; remove it first, or add faces to it."
             )
 
-    @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-                connection.execute(
-                    update(registry_state)
-                    .where(registry_state.c.id == _STATE)
-                    .values(revision=registry_state.c.revision + 1)
-                )
-        except SQLAlchemyError as error:
-            raise refused(error) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise refused(error) from error
-
-
-def refused(error: SQLAlchemyError) -> StoreError:
-    """The database's refusal in our words."""
-    return StoreError(
-        f"The registry's database refused ({type(error).__name__}); check disk space and access, then retry."
-    )
-
-
-def _existing(connection: Connection, subject_id: str) -> Kind:
-    kind = connection.execute(
-        select(subjects.c.kind).where(subjects.c.subject_id == subject_id, subjects.c.removed_ms.is_(None))
-    ).scalar()
-    if kind is None:
-        raise UsageError("No such subject; 'guarded-sora registry person list' shows the ids there are.")
-    return Kind(kind)
-
 
 def _counts(connection: Connection, table: Any) -> dict[str, int]:
     rows = connection.execute(select(table.c.subject_id, func.count()).group_by(table.c.subject_id)).all()
@@ -391,7 +256,3 @@ def _counts(connection: Connection, table: Any) -> dict[str, int]:
 
 def _face_place(subject_id: str, model: str, epoch: int) -> str:
     return f"{subject_id}/{model}/{epoch}"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

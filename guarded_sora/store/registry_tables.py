@@ -83,6 +83,16 @@ work_bands = Table(
     sqlite_with_rowid=False,
 )
 
+work_keyframes = Table(
+    "work_keyframes",
+    metadata,
+    Column("reference_id", _BIG, ForeignKey("work_references.reference_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("model", String(64), nullable=False),
+    # Features of one picture; a sketch of it could be drawn from them.
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 consent_grants = Table(
     "consent_grants",
     metadata,

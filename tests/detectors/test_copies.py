@@ -10,7 +10,9 @@ import pytest
 from guarded_sora.detectors.copies import WITHIN, WorksFrames
 from guarded_sora.detectors.fingerprint import SecondHash, fingerprint, hamming
 from guarded_sora.detectors.frames import FrameBatch
-from guarded_sora.detectors.gallery import WorkHashes, WorkHit, WorkReference
+from guarded_sora.detectors.gallery import WorkHashes, WorkHit, WorkKeyframes, WorkReference
+from guarded_sora.detectors.keyframes import Keyframe, Still, describe
+from tests.detectors.test_keyframes import scenery
 from tests.guarded_sora.conftest import moving_scene
 
 
@@ -18,6 +20,10 @@ class Works:
     """An index in memory; a ``large`` one is searched within 31 bits only."""
 
     large = False
+
+    many = False
+    stale = 0
+    keyframes: tuple[Keyframe, ...] = ()
 
     def __init__(self, *hashes: Sequence[SecondHash]) -> None:
         self.works = [
@@ -43,6 +49,12 @@ class Works:
             references=tuple(reference for reference, _, _ in every),
             positions=tuple(place for _, place, _ in every),
         )
+
+    def work_keyframes(self, *, most: int) -> WorkKeyframes | None:
+        if self.many:
+            return None
+        references = tuple(range(len(self.keyframes)))
+        return WorkKeyframes(keyframes=self.keyframes, references=references, stale=self.stale)
 
     def resembling_works(self, bits: bytes, *, within: int) -> Sequence[WorkHit]:
         return [
@@ -116,6 +128,46 @@ def test_a_picture_matches_a_second_of_a_clip() -> None:
     found = check.inspect(still)
     assert [item.modality.value for item in found] == ["image"]
     assert WITHIN == 31
+
+
+def shown(picture: np.ndarray, *, seconds: int = 1) -> FrameBatch:
+    count = 8 * seconds if seconds > 1 else 1
+    return FrameBatch(frames=np.repeat(picture[None], count, axis=0), times=np.arange(count) / 8.0, fps=8.0)
+
+
+def registered(*pictures: np.ndarray) -> Works:
+    works = Works(*(fingerprint([shown(picture)]) for picture in pictures))
+    works.keyframes = tuple(describe(Still(second=0.0, luma=picture[..., 0])) for picture in pictures)
+    return works
+
+
+def test_a_part_of_a_registered_picture_is_found_where_no_hash_is_near() -> None:
+    works = registered(scenery(1), scenery(2))
+    part = np.ascontiguousarray(scenery(2)[60:200, 40:300])
+    assert not works.resembling_works(fingerprint([shown(part)])[0].bits, within=60)
+    report = WorksFrames(works).inspect_film([shown(part, seconds=3)])
+    (finding,) = report.findings
+    assert (finding.category, finding.severity, finding.subject) == ("ip.work", 3, "work-1")
+    assert finding.evidence.startswith("3 of 3 seconds show a part of registered clip 1, ")
+    assert finding.where is not None and (finding.where.start, finding.where.end) == (0.0, 3.0)  # type: ignore[union-attr]
+    assert report.result.endswith("parts of 2 pictures looked for")
+    assert WorksFrames(works).inspect(shown(part))[0].modality.value == "image"
+
+
+def test_a_picture_that_its_hash_gives_away_is_one_finding() -> None:
+    works = registered(scenery(1), scenery(2))
+    (finding,) = WorksFrames(works).inspect(shown(scenery(1)))
+    assert finding.evidence == "1 of 1 seconds are in registered clip 0"
+
+
+def test_parts_that_were_not_looked_for_are_said() -> None:
+    works = registered(scenery(1))
+    works.stale = 3
+    result = WorksFrames(works).inspect_film([shown(scenery(3))]).result
+    assert result.endswith("parts of 1 pictures looked for, 3 described by an older version left out")
+    works.many = True
+    result = WorksFrames(works).inspect_film([shown(scenery(3))]).result
+    assert result.endswith("parts not looked for, more than 5000 pictures are registered")
 
 
 def test_without_a_reference_the_check_says_so() -> None:
