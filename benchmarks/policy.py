@@ -35,6 +35,7 @@ from guarded_sora.policies.golden import load_golden
 from guarded_sora.policies.pack import Pack, load_pack
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
 from guarded_sora.policies.text.classify import ClassifierCheck, card_of
+from guarded_sora.policies.text.reading import one_request
 from guarded_sora.policies.text.terms import Section
 from guarded_sora.policies.vocabulary import Vocabulary
 
@@ -68,8 +69,9 @@ class Ours:
         return self._seen[text]
 
     def findings(self, text: str) -> list[Finding]:
-        readers = (check for check in self.checks if not unavailable_reason(check, text))
-        return [finding for check in readers for finding in check.check(text, CONTEXT)]
+        with one_request():
+            readers = (check for check in self.checks if not unavailable_reason(check, text))
+            return [finding for check in readers for finding in check.check(text, CONTEXT)]
 
     def action(self, text: str) -> Action:
         return self.engine.decide(self.findings(text), CONTEXT).action

@@ -10,6 +10,7 @@ from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.passage import Passage
 from guarded_sora.policies.finding import CheckRun, Finding
 from guarded_sora.policies.text.check import PromptCheck, unavailable_reason, weights_of
+from guarded_sora.policies.text.reading import one_request
 from guarded_sora.stages import CheckSummary, StageRunner
 from guarded_sora.stay_down import check_stay_down
 from guarded_sora.store.grants import Scope
@@ -20,7 +21,7 @@ def check_prompt(passage: Passage, text: str) -> None:
     passage.progress.stage("prompt_checks")
     findings: list[Finding] = []
     checks: list[CheckRun] = []
-    with passage.runner.here("prompt_checks"):
+    with passage.runner.here("prompt_checks"), one_request():
         for check in passage.services.prompt_checks:
             seen, run = _run_prompt_check(passage, check, text)
             findings += seen

@@ -25,6 +25,7 @@ from guarded_sora.policies.finding import (
 from guarded_sora.policies.pack import Pack
 from guarded_sora.policies.packfiles import load_yaml, validate
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
+from guarded_sora.policies.text.reading import one_request
 
 if TYPE_CHECKING:
     from guarded_sora.policies.schema import GoldenEntry, GoldenFile
@@ -105,9 +106,10 @@ def _run(
     if prompt.overlay:
         engine = PolicyEngine(pack, [*pack.enabled_overlays, prompt.overlay])
     findings = [*prompt.findings]
-    for check in checks:
-        if not unavailable_reason(check, prompt.text):
-            findings.extend(check.check(prompt.text, prompt.context))
+    with one_request():
+        for check in checks:
+            if not unavailable_reason(check, prompt.text):
+                findings.extend(check.check(prompt.text, prompt.context))
     decision = engine.decide(findings, prompt.context, prompt.checks)
     fired = any(rule.id == prompt.rule for rule in decision.rules)
     problem = ""

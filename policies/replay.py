@@ -25,6 +25,7 @@ from guarded_sora.policies.finding import (
 from guarded_sora.policies.golden import run_golden
 from guarded_sora.policies.pack import Pack
 from guarded_sora.policies.text.check import PromptCheck, run_prompt_check
+from guarded_sora.policies.text.reading import one_request
 
 MILLION: Final = 1_000_000
 MAX_EXAMPLES: Final = 20
@@ -105,7 +106,8 @@ def compare_prompts(
 def _judge(
     engine: PolicyEngine, checks: Sequence[PromptCheck], text: str, context: RequestContext
 ) -> Decision:
-    ran = [run_prompt_check(check, text, context) for check in checks]
+    with one_request():
+        ran = [run_prompt_check(check, text, context) for check in checks]
     findings = [finding for seen, _ in ran for finding in seen]
     return engine.decide(findings, context, [run for _, run in ran])
 

@@ -34,7 +34,6 @@ from guarded_sora.policies.text.encoder import (
     Floats,
     encoder_files,
     shared_encoder,
-    windows_of,
 )
 from guarded_sora.policies.text.normalise import sanitise
 from guarded_sora.policies.weights import read_pinned
@@ -71,7 +70,7 @@ class Head:
     shift: Floats
 
     def probabilities(self, features: Floats) -> NDArray[np.float64]:
-        """float64 (C,) in 0 to 1 for one sentence vector (D,)."""
+        """float64 (..., C) in 0 to 1 for sentence vectors (..., D)."""
         middle = np.maximum(features @ self.hidden[0] + self.hidden[1], 0)
         logits = (middle @ self.output[0] + self.output[1]) * self.gain + self.shift
         result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(logits.astype(np.float64), -40, 40)))
@@ -191,8 +190,8 @@ class ClassifierCheck:
         best = np.zeros(len(self._head.categories))
         tokens = encoder.tokens(readable_text(text))
         if len(tokens):
-            for window in windows_of(tokens, size=WINDOW, step=STEP):
-                np.maximum(best, self._head.probabilities(encoder.encode(window).sentence), out=best)
+            vectors = encoder.encode_windows(tokens, size=WINDOW, step=STEP)
+            best = self._head.probabilities(vectors).max(axis=0)
         return dict(zip(self._head.categories, best.tolist(), strict=True))
 
     def check(self, text: str, context: RequestContext) -> Sequence[Finding]:

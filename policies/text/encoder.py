@@ -6,14 +6,14 @@ a convolutional encoder over token n-grams of order 2, 3 and 5 followed by a dee
 Yang et al., "Multilingual Universal Sentence Encoder for Semantic Retrieval", arXiv 1907.04307, with
 the layer sizes of the weight file.
 
-Shapes: N tokens, ``tokens`` int64 (N,), sentence float32 (512,).
+Shapes: N tokens, W windows of them, ``tokens`` int64 (N,), sentence float32 (512,).
 """
 
 from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +42,8 @@ _CHUNKS: Final = 17
 _BRANCH: Final = 256
 _BRANCHES: Final = ((2, 0), (3, 1), (5, 2))  # order of the n-gram, tokens of it to the left
 _BEGIN, _END = 1, 2
+_REACH: Final = 4  # two layers, each of which sees at most two tokens to a side
+_WINDOWS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +108,37 @@ class Encoder:
     def encode(self, tokens: Tokens) -> Encoded:
         """One run of tokens, in time and memory linear in its length."""
         with self._one_thread():
-            return self._encode(np.concatenate(([_BEGIN], tokens, [_END])).astype(np.int64))
+            features = self._features(_marked(tokens))
+            total = features.sum(axis=0)
+            return Encoded(
+                sentence=self._sentences(total[None], np.array([len(features)]))[0],
+                pooled=total / np.float32(len(features)),
+                peaks=features[:, WIDTH:].max(axis=0),
+            )
 
-    def _encode(self, tokens: Tokens) -> Encoded:
+    def encode_windows(self, tokens: Tokens, *, size: int, step: int) -> Floats:
+        """float32 (W, 512): a sentence vector for each run of at most ``size`` tokens, one every ``step``.
+
+        The features of a token are made once, however many windows hold it, and from its true neighbours;
+        a text of one window has the vector that :meth:`encode` gives it. Time is linear in the length of the
+        text, memory that of a few windows and their vectors.
+        """
+        marked, bounds = _marked(tokens), window_bounds(len(tokens), size=size, step=step)
+        # The begin mark belongs to the first window, the end mark to the last.
+        spans = [(start + (start > 0), end + 1 + (end == len(tokens))) for start, end in bounds]
+        vectors: list[Floats] = []
+        with self._one_thread():
+            for first in range(0, len(spans), _WINDOWS_AT_ONCE):
+                some = spans[first : first + _WINDOWS_AT_ONCE]
+                low, high = max(some[0][0] - _REACH, 0), some[-1][1]
+                features = self._features(marked[low : high + _REACH])
+                totals = [features[start - low : end - low].sum(axis=0) for start, end in some]
+                counts = np.array([end - start for start, end in some])
+                vectors.append(self._sentences(np.stack(totals), counts))
+        return np.concatenate(vectors)
+
+    def _features(self, tokens: Tokens) -> Floats:
+        """(N, 1280) of tokens with their marks. Each looks four tokens to both sides, and as zeros beyond."""
         count = len(tokens)
         chunk = tokens % _CHUNKS
         words = self._table[tokens].astype(np.float32)
@@ -122,21 +152,25 @@ class Encoder:
             first = np.maximum(_windows(lane, order, left) @ w1 + b1, 0) + lane
             second = np.maximum(_windows(first, order, left) @ w2 + b2, 0) + first
             features[:, WIDTH + index * _BRANCH : WIDTH + (index + 1) * _BRANCH] = second
-        features = _normalise(features, self._last_norm, self._epsilon)
-        total = features.sum(axis=0)
-        mean = (total @ self._condense + count * self._condense_bias) / np.float32(np.sqrt(count))
+        return _normalise(features, self._last_norm, self._epsilon)
+
+    def _sentences(self, totals: Floats, counts: NDArray[np.int64]) -> Floats:
+        """(W, 512), L2 norm 1, from the sums (W, 1280) over ``counts`` (W,) tokens."""
+        lengths = counts.astype(np.float32)[:, None]
+        mean = (totals @ self._condense + lengths * self._condense_bias) / np.sqrt(lengths)
         d0, d1, d2, d3 = self._dense
         p1, p3 = self._skip
         low = np.maximum(mean @ d0, 0)
         middle = np.maximum(mean @ p1 + low @ d1, 0)
         high = np.maximum(middle @ d2, 0)
-        sentence = np.tanh(middle @ p3 + high @ d3)
-        sentence = sentence / np.sqrt(max(float(sentence @ sentence), float(self._epsilon)))
-        return Encoded(
-            sentence=sentence.astype(np.float32),
-            pooled=(total / count).astype(np.float32),
-            peaks=features[:, WIDTH:].max(axis=0),
-        )
+        made = np.tanh(middle @ p3 + high @ d3)
+        norms = np.maximum(np.einsum("wd,wd->w", made, made), self._epsilon)
+        result: Floats = (made / np.sqrt(norms)[:, None]).astype(np.float32)
+        return result
+
+
+def _marked(tokens: Tokens) -> Tokens:
+    return np.concatenate(([_BEGIN], tokens, [_END])).astype(np.int64)
 
 
 def _normalise(x: Floats, gain_and_shift: Sequence[Floats], epsilon: np.float32) -> Floats:
@@ -199,13 +233,11 @@ def shared_encoder() -> Encoder:
         return _SHARED[0]
 
 
-def windows_of(tokens: Tokens, *, size: int, step: int) -> Iterator[Tokens]:
-    """Runs of at most ``size`` tokens, a new one every ``step``; one run for a short text."""
-    if len(tokens) <= size:
-        yield tokens
-        return
-    for start in range(0, len(tokens) - size + step, step):
-        yield tokens[start : start + size]
+def window_bounds(count: int, *, size: int, step: int) -> list[tuple[int, int]]:
+    """Half-open ranges of at most ``size`` tokens that cover ``count``, a new one every ``step``."""
+    if count <= size:
+        return [(0, count)]
+    return [(start, min(start + size, count)) for start in range(0, count - size + step, step)]
 
 
 __all__ = [
@@ -218,5 +250,5 @@ __all__ = [
     "Encoder",
     "encoder_files",
     "shared_encoder",
-    "windows_of",
+    "window_bounds",
 ]

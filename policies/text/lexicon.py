@@ -76,6 +76,7 @@ class Matcher:
                 short = squeeze_text(form)
                 if len(short) >= MIN_SQUEEZED or (short != form and len(short) >= 3):
                     squeezed.setdefault(short, set()).add(number)
+        self._slack = [_repeated(surface_text(term.text)) for term in self._terms]
         self._plain = _Automaton(plain)
         self._squeezed = _Automaton(squeezed)
 
@@ -123,7 +124,7 @@ class Matcher:
                 term = self._terms[number]
                 if view.decoded and term.section.role == "report" and term.section.severity < 3:
                     continue
-                if view.squeezed and not _stretched(view, start, end, term):
+                if view.squeezed and not _stretched(view, start, end, self._slack[number]):
                     continue
                 hits.append(Hit(term=term, view=view, start=start, end=end, span=span))
         return hits
@@ -182,14 +183,18 @@ def _inside_joined(view: View, start: int, end: int) -> bool:
     return place > 0 and end <= view.joined[place - 1][1]
 
 
-def _stretched(view: View, start: int, end: int, term: Term) -> bool:
+def _stretched(view: View, start: int, end: int, repeated: int) -> bool:
     """Whether letters were really repeated: at least two more than the term itself repeats.
 
     Otherwise every word with a double letter would match its squeezed neighbour ("asses", "ases").
     """
     first, last = view.span(start, end)
-    text = surface_text(term.text)
-    return (last - first) - (end - start) >= len(text) - len(squeeze_text(text)) + 2
+    return (last - first) - (end - start) >= repeated + 2
+
+
+def _repeated(text: str) -> int:
+    """How many characters squeezing takes from ``text``."""
+    return len(text) - len(squeeze_text(text))
 
 
 def _longest(hits: list[Hit]) -> list[Hit]:

@@ -17,12 +17,14 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 Spans = tuple[tuple[int, int], ...]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5\u034f\ufffc")
+_RUN = re.compile(r"(.)\1+", re.DOTALL)
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}[^\W_](?![^\W_])){2,}")
 _PARTED = re.compile(r"[\s_/\-\u2010-\u2015]+")
 _LEET_TOKEN = re.compile(r"(?<![^\W_])[^\W_0-9]*[0-9@$!|+€£¡][0-9a-z@$!|+€£¡]*", re.IGNORECASE)
@@ -200,7 +202,7 @@ def surface_text(text: str) -> str:
 
 def squeeze_text(text: str) -> str:
     """Every run of equal characters collapsed to one."""
-    return re.sub(r"(.)\1+", r"\1", text, flags=re.DOTALL)
+    return _RUN.sub(r"\1", text)
 
 
 def join_spaced(source: View) -> View | None:
@@ -224,9 +226,14 @@ def join_spaced(source: View) -> View | None:
 def squeeze_view(source: View) -> View | None:
     """Runs of equal characters collapsed to one; None when there are none."""
     text = source.text
-    keep = [i for i in range(len(text)) if i == 0 or text[i] != text[i - 1]]
-    if len(keep) == len(text):
+    keep: list[int] = []
+    position = 0
+    for run in _RUN.finditer(text):
+        keep.extend(range(position, run.start() + 1))
+        position = run.end()
+    if not position:
         return None
+    keep.extend(range(position, len(text)))
     view = _select(source, f"{source.name}+squeezed", keep, joined=())
     return View(
         name=view.name, text=view.text, starts=view.starts, ends=view.ends, tricky=True, squeezed=True
@@ -234,9 +241,12 @@ def squeeze_view(source: View) -> View | None:
 
 
 def _select(source: View, name: str, keep: list[int], *, joined: Spans) -> View:
-    starts = keep if source.starts is None else [source.starts[i] for i in keep]
-    ends = [i + 1 for i in keep] if source.ends is None else [source.ends[i] for i in keep]
-    text = "".join([source.text[i] for i in keep])
+    pick: Callable[[Sequence[Any]], Sequence[Any]] = (
+        itemgetter(*keep) if len(keep) > 1 else lambda items: [items[i] for i in keep]
+    )
+    starts = keep if source.starts is None else pick(source.starts)
+    ends = [i + 1 for i in keep] if source.ends is None else pick(source.ends)
+    text = "".join(pick(source.text))
     return View(name=name, text=text, starts=starts, ends=ends, tricky=True, joined=joined)
 
 
@@ -312,6 +322,9 @@ def base_views(text: str) -> list[View]:
 def derive_views(bases: Sequence[View]) -> list[View]:
     """The spaced, joined, leet and squeezed forms of ``bases``, without doubles and without the bases."""
     derived: list[View] = []
+    # Bases that differ often have forms that do not; what follows from a text is made once.
+    read_as_leet: set[str] = set()
+    squeezed_texts: set[str] = set()
     for base in bases:
         forms = [base]
         spaced = space_view(base)
@@ -321,12 +334,16 @@ def derive_views(bases: Sequence[View]) -> list[View]:
         if joined is not None:
             forms.append(joined)
         for form in tuple(forms):
-            forms.extend(leet_views(form))
+            if form.text not in read_as_leet:
+                read_as_leet.add(form.text)
+                forms.extend(leet_views(form))
         derived.extend(forms[1:])
         for form in forms:
-            squeezed = squeeze_view(form)
-            if squeezed is not None:
-                derived.append(squeezed)
+            if form.text not in squeezed_texts:
+                squeezed_texts.add(form.text)
+                squeezed = squeeze_view(form)
+                if squeezed is not None:
+                    derived.append(squeezed)
     return _distinct([*bases, *derived])[len(bases) :]
 
 

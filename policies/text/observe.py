@@ -13,7 +13,8 @@ from guarded_sora.policies.text.decode import Hidden, decoded_views, find_hidden
 from guarded_sora.policies.text.fuzzy import TypoIndex
 from guarded_sora.policies.text.lexicon import Hit, Matcher, Term
 from guarded_sora.policies.text.mend import WordMender
-from guarded_sora.policies.text.normalise import View, base_views, derive_views, sanitise, surface_text
+from guarded_sora.policies.text.normalise import View, surface_text
+from guarded_sora.policies.text.reading import read
 from guarded_sora.policies.text.terms import Combination, Section
 
 MAX_PER_CATEGORY: Final = 16
@@ -72,9 +73,8 @@ class TermSearch:
 
     def search(self, text: str) -> list[Observation]:
         """Everything seen in ``text``, at most 16 of a category; hidden words also as ``evasion``."""
-        clean = sanitise(text)
-        bases = base_views(clean)
-        views = [*bases, *derive_views(bases)]
+        reading = read(text)
+        clean, bases, views = reading.text, reading.bases, list(reading.views)
         runs: list[Hidden] = []
         if self._decode:
             runs = find_hidden(clean)

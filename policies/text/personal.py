@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from guarded_sora.policies.finding import CharacterSpan, Finding, RequestContext
-from guarded_sora.policies.text.normalise import base_views, sanitise
+from guarded_sora.policies.text.reading import read
 
 MAX_FINDINGS: Final = 16
 
@@ -52,7 +52,7 @@ class PersonalDataCheck:
 
     def check(self, text: str, context: RequestContext) -> Sequence[Finding]:
         """Severity 3 for numbers that open accounts or identities, 2 for ways to reach a person."""
-        view = base_views(sanitise(text))[-1] if not text.isascii() else base_views(text)[0]
+        view = read(text).bases[0 if text.isascii() else -1]
         found: list[tuple[int, int, int, str]] = []
         for match in _CARD.finditer(view.text):
             digits = re.sub(r"\D", "", match[0])

@@ -15,13 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from guarded_sora.policies.finding import CharacterSpan, Finding, RequestContext
-from guarded_sora.policies.text.normalise import (
-    View,
-    base_views,
-    derive_views,
-    sanitise,
-)
+from guarded_sora.policies.text.normalise import View, sanitise
 from guarded_sora.policies.text.phonetic import Token, distance, skeleton, slips, sound, tokens
+from guarded_sora.policies.text.reading import read
 
 MOST_FINDINGS: Final = 32
 MOST_TOKENS: Final = 20_000
@@ -91,8 +87,8 @@ class ProtectedNamesCheck:
         if not index.exact and not index.descriptions:
             return ()
         best: dict[str, Finding] = {}
-        bases = base_views(sanitise(text))
-        for view in [View(name="original", text=sanitise(text)), *bases, *derive_views(bases)]:
+        reading = read(text)
+        for view in [View(name="original", text=reading.text), *reading.views]:
             for finding in self._look(index, view):
                 known = best.get(finding.subject)
                 if known is None or finding.severity > known.severity:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from guarded_sora.policies.finding import Finding, RequestContext
-from guarded_sora.policies.text.normalise import base_views, sanitise
 from guarded_sora.policies.text.observe import Observation, TermSearch, as_findings
+from guarded_sora.policies.text.reading import read
 
 if TYPE_CHECKING:
     from guarded_sora.policies.pack import Pack
@@ -49,13 +49,13 @@ class SequenceCheck:
 
     def check(self, text: str, context: RequestContext) -> Sequence[Finding]:
         """Findings ``temporal.*``; the evidence of spelled text names the category it belongs to."""
-        clean = sanitise(text)
-        observations = self._steps.search(clean)
-        observations.extend(self._spelled_out(clean))
+        observations = self._steps.search(text)
+        observations.extend(self._spelled_out(text))
         return as_findings(self.name, self.version, observations)
 
-    def _spelled_out(self, text: str) -> Iterator[Observation]:
-        folded = base_views(text)[0].text
+    def _spelled_out(self, original: str) -> Iterator[Observation]:
+        reading = read(original)
+        text, folded = reading.text, reading.bases[0].text
         for span, parts in (_letters(text), _fragments(text)):
             if len(parts) < 2:
                 continue

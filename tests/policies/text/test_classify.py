@@ -27,10 +27,10 @@ from guarded_sora.policies.text.encoder import (
     VOCABULARY_SHA256,
     WEIGHTS_SHA256,
     WIDTH,
-    Encoded,
+    Floats,
     Tokens,
     encoder_files,
-    windows_of,
+    window_bounds,
 )
 
 ADULT = RequestContext(age_tier="adult", region="US")
@@ -45,10 +45,10 @@ class Letters:
     def tokens(self, text: str) -> Tokens:
         return np.array([ord(char) % WIDTH for char in text], dtype=np.int64)
 
-    def encode(self, tokens: Tokens) -> Encoded:
-        self.runs.append(len(tokens))
-        counts = np.bincount(tokens, minlength=WIDTH).astype(np.float32)
-        return Encoded(sentence=counts, pooled=counts, peaks=counts)
+    def encode_windows(self, tokens: Tokens, *, size: int, step: int) -> Floats:
+        runs = [tokens[start:end] for start, end in window_bounds(len(tokens), size=size, step=step)]
+        self.runs.extend(map(len, runs))
+        return np.stack([np.bincount(run, minlength=WIDTH).astype(np.float32) for run in runs])
 
 
 def letter_head(**letters: str) -> Head:
@@ -93,9 +93,9 @@ def test_a_phrase_in_a_long_text_is_not_thinned_out() -> None:
 
 def test_windows_cover_every_token() -> None:
     for count in (0, 1, WINDOW, WINDOW + 1, 200, 777):
-        tokens = np.arange(count)
-        seen = np.concatenate(list(windows_of(tokens, size=WINDOW, step=64)))
-        assert set(seen.tolist()) == set(range(count))
+        bounds = window_bounds(count, size=WINDOW, step=64)
+        assert {token for start, end in bounds for token in range(start, end)} == set(range(count))
+        assert max(end - start for start, end in bounds) <= WINDOW
 
 
 def test_only_the_most_probable_categories_are_told() -> None:
@@ -252,6 +252,33 @@ def test_the_encoder_gives_what_was_measured() -> None:
     encoded = shared_encoder().encode_text("a red balloon rising over a sandy beach")
     assert encoded.pooled.shape == (POOLED,)
     assert encoded.sentence[:4] == pytest.approx(GOLDEN_VECTOR, abs=2e-3)
+
+
+@needs_encoder
+@pytest.mark.parametrize("count", [1, 15, WINDOW])
+def test_a_text_of_one_window_has_the_vector_of_the_whole(count: int) -> None:
+    from guarded_sora.policies.text.encoder import shared_encoder
+
+    encoder, tokens = shared_encoder(), np.random.default_rng(count).integers(3, 1000, count)
+    (vector,) = encoder.encode_windows(tokens, size=WINDOW, step=64)
+    assert np.array_equal(vector, encoder.encode(tokens).sentence)
+
+
+@needs_encoder
+@pytest.mark.parametrize("count", [WINDOW + 1, 500, 2000])
+def test_windows_share_the_features_of_their_tokens(count: int) -> None:
+    """In blocks or at once, near a block's edge or far from it: the same vectors."""
+    from guarded_sora.policies.text import encoder as module
+
+    encoder, tokens = module.shared_encoder(), np.random.default_rng(count).integers(3, 1000, count)
+    vectors = encoder.encode_windows(tokens, size=WINDOW, step=64)
+    whole = encoder._features(module._marked(tokens))
+    bounds = window_bounds(count, size=WINDOW, step=64)
+    assert len(vectors) == len(bounds)
+    for vector, (start, end) in zip(vectors, bounds, strict=True):
+        rows = whole[start + (start > 0) : end + 1 + (end == count)]
+        alone = encoder._sentences(rows.sum(axis=0)[None], np.array([len(rows)]))[0]
+        assert vector == pytest.approx(alone, abs=1e-5)
 
 
 GOLDEN_VECTOR = (-0.0671, 0.0417, -0.0831, 0.0155)

@@ -16,6 +16,7 @@ from guarded_sora.policies.engine import PolicyEngine
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.policies.pack import load_pack
 from guarded_sora.policies.text.check import PromptCheck, default_prompt_checks, unavailable_reason
+from guarded_sora.policies.text.reading import one_request
 
 CONTEXT = RequestContext(age_tier="adult", region="US")
 MS_A_KILOBYTE = 100.0
@@ -93,7 +94,9 @@ def judge() -> Callable[[str], None]:
     engine = PolicyEngine(pack)
 
     def run(text: str) -> None:
-        engine.decide([finding for check in checks for finding in check.check(text, CONTEXT)], CONTEXT)
+        with one_request():
+            found = [finding for check in checks for finding in check.check(text, CONTEXT)]
+        engine.decide(found, CONTEXT)
 
     for kind in KINDS:
         run(kind(random.Random(0), 20))  # whatever is made once
