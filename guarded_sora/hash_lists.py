@@ -24,7 +24,7 @@ from guarded_sora.consent import log_change
 from guarded_sora.detectors.fingerprint import SecondHash, from_pdq, to_pdq
 from guarded_sora.errors import UsageError
 from guarded_sora.progress import Progress, Silent
-from guarded_sora.registry_files import LARGEST_FILE, MOST_ROWS
+from guarded_sora.registry_files import MOST_ROWS, text_of
 from guarded_sora.services import Services
 
 CSV_FIELDS = ("signal_type", "signal_str", "collab", "category", "tags")
@@ -146,12 +146,7 @@ def _form(path: Path) -> str:
 def _read(path: Path) -> Iterator[tuple[int, str, str]]:
     """Entry, kind and hash of everything in the list."""
     form = _form(path)
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{path.name} is larger than {LARGEST_FILE // 2**20} MiB; split it.")
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} cannot be read as UTF-8 text; check path and encoding.") from error
+    text = text_of(path)
     if form == ".csv":
         yield from _csv_entries(path, text)
         return

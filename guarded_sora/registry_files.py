@@ -121,6 +121,20 @@ def _joined(value: Any) -> str:
     return _SEPARATOR.join(value) if isinstance(value, list) else str(value)
 
 
+def text_of(path: Path) -> str:
+    """A list that somebody handed in, as text.
+
+    Raises:
+        UsageError: it is too large, or no UTF-8 text.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path.name} is larger than {LARGEST_FILE // 2**20} MiB; split it.")
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} cannot be read as UTF-8 text; check path and encoding.") from error
+
+
 def _form(path: Path) -> str:
     form = path.suffix.lower()
     if form not in (".csv", ".jsonl"):
@@ -130,12 +144,7 @@ def _form(path: Path) -> str:
 
 def _read(path: Path) -> Iterator[_Entry]:
     form = _form(path)
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{path.name} is larger than {LARGEST_FILE // 2**20} MiB; split it.")
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} cannot be read as UTF-8 text; check path and encoding.") from error
+    text = text_of(path)
     rows = _csv_rows(path, text) if form == ".csv" else _json_rows(path, text)
     for count, (line, row) in enumerate(rows):
         if count >= MOST_ROWS:
