@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.cpu_time import least_cpu_seconds
 from benchmarks.rows import Row, print_report, print_rows
 from benchmarks.rows import row as rounded_row
 from guarded_sora.generation.backends.builtin import GUIDANCE, REFINE_STEPS, STEPS, BuiltinBackend
@@ -185,16 +186,6 @@ def nearest(made: list[NDArray[np.uint8]], train: NDArray[np.float32]) -> float:
     return float(np.mean([np.abs(train - s).mean(1).min() for s in small]))
 
 
-def seconds(function: Callable[[], Any], repetitions: int = 3) -> float:
-    """Least CPU seconds of ``repetitions`` calls."""
-    found = []
-    for _ in range(repetitions):
-        start = time.process_time()
-        function()
-        found.append(time.process_time() - start)
-    return min(found)
-
-
 def stage_rows(pipeline: GuardedSoraPipeline, load_seconds: float) -> list[Row]:
     prompt = "a red balloon rising over a sandy beach"
     film = render(prompts(1, 5, held=True)[0])[0]
@@ -205,13 +196,15 @@ def stage_rows(pipeline: GuardedSoraPipeline, load_seconds: float) -> list[Row]:
 
     times = {
         "reading the weights": load_seconds,
-        "two seconds at 128x128, 8 a second": seconds(lambda: whole(**base)),
-        "two seconds at 128x128, 16 a second": seconds(lambda: whole(height=BASE_SIDE, width=BASE_SIDE)),
-        "encoding a video prompt": seconds(lambda: pipeline.encode_film(film)),
+        "two seconds at 128x128, 8 a second": least_cpu_seconds(lambda: whole(**base)),
+        "two seconds at 128x128, 16 a second": least_cpu_seconds(
+            lambda: whole(height=BASE_SIDE, width=BASE_SIDE)
+        ),
+        "encoding a video prompt": least_cpu_seconds(lambda: pipeline.encode_film(film)),
     }
     rows = [row(f"cpu seconds: {name}", value, None, "none", "lower", "s") for name, value in times.items()]
     name = "cpu seconds: two seconds at 256x256, 16 a second"
-    return [*rows, row(name, seconds(whole), 20.0, "limit", "lower", "s")]
+    return [*rows, row(name, least_cpu_seconds(whole), 20.0, "limit", "lower", "s")]
 
 
 def measure(count: int, *, quick: bool = False, **options: Any) -> list[Row]:

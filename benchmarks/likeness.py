@@ -15,7 +15,6 @@ import argparse
 import itertools
 import json
 import platform
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cpu_time import median_cpu_ms
 from benchmarks.rows import print_report, print_rows, row
 from guarded_sora.detectors.faces import DlibFaces, turned
 from guarded_sora.detectors.likeness import EMBEDDING_NORM, bound
@@ -124,13 +124,7 @@ def time_per_frame() -> float | None:
     from skimage import data
 
     picture = np.ascontiguousarray(data.astronaut())
-    model.faces(picture)
-    spent = []
-    for _ in range(5):
-        start = time.process_time()
-        model.faces(picture)
-        spent.append(1000.0 * (time.process_time() - start))
-    return statistics.median(spent)
+    return median_cpu_ms(lambda: model.faces(picture))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.cpu_time import least_cpu_seconds
 from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.generation.models.packing import Segments
 from guarded_sora.generation.models.transformer import SpacetimeTransformer, positions
@@ -30,15 +29,10 @@ MIXES: dict[str, tuple[tuple[int, int, int], ...]] = {
 """Clips of each mix: latent frames and tokens down and across."""
 
 
-def seconds(function: Callable[[], Any], repetitions: int) -> float:
+def seconds(work: Callable[[], None], repetitions: int) -> float:
     """Least CPU seconds of ``repetitions`` calls, after one that only warms up."""
-    function()
-    found = []
-    for _ in range(repetitions):
-        start = time.process_time()
-        function()
-        found.append(time.process_time() - start)
-    return min(found)
+    work()
+    return least_cpu_seconds(work, repetitions)
 
 
 def padded_step(model: SpacetimeTransformer, shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:

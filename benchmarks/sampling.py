@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cpu_time import median_cpu_ms
 from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.likeness import RATE as LIKENESS_RATE
@@ -121,13 +122,7 @@ def look_ms() -> float | None:
         return None
     network = Network(open_nsfw_card(weights))
     frame = np.random.default_rng(SEED).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    network.classify(frame)
-    spent = []
-    for _ in range(5):
-        start = time.process_time()
-        network.classify(frame)
-        spent.append(1000.0 * (time.process_time() - start))
-    return statistics.median(spent)
+    return median_cpu_ms(lambda: network.classify(frame))
 
 
 def run(count: int, seconds: float) -> tuple[list[Row], dict[str, Any]]:

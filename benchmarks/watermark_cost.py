@@ -10,13 +10,13 @@ Medians over camera moves over photographs of the quickest of three runs each; o
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from benchmarks.attacks import Film, encoded
+from benchmarks.cpu_time import least_cpu_seconds
 from benchmarks.rows import Row, print_report, print_rows, row
 from benchmarks.watermark_clips import sources
 from benchmarks.watermark_marks import KEY, Ours, batches
@@ -30,13 +30,8 @@ TENANTS = (1, 8, 32)
 
 
 def cpu_ms(work: Callable[[], object]) -> float:
-    """Process time of the quickest of three calls: other programs on the machine can only add to it."""
-    spent = []
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        spent.append((time.process_time() - start) * 1e3)
-    return min(spent)
+    """Process time of the quickest of three calls."""
+    return 1e3 * least_cpu_seconds(work)
 
 
 def budget_ms(film: Film) -> float:
