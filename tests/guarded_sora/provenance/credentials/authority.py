@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 from cryptography import x509
@@ -29,6 +27,7 @@ from guarded_sora.provenance.credentials.certificates import (
     load_key,
     to_pem,
 )
+from tests.local_server import Quiet, listening
 
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
 
@@ -194,34 +193,20 @@ def served(authority: TimestampAuthority | Responder) -> Iterator[str]:
     """The authority on a free local port; gives ``host:port``."""
     kind = "timestamp-reply" if isinstance(authority, TimestampAuthority) else "ocsp-response"
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def reply(self, request: bytes) -> None:
             authority.requests += 1
             if getattr(authority, "fail_first", 0) >= authority.requests:
                 self.send_error(503)
                 return
             body = authority.answer(request)
-            self.send_response(200)
-            self.send_header("Content-Type", f"application/{kind}")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(body, Content_Type=f"application/{kind}")
 
         def do_POST(self) -> None:
-            self.reply(self.rfile.read(int(self.headers["Content-Length"])))
+            self.reply(self.body())
 
         def do_GET(self) -> None:
             self.reply(base64.b64decode(unquote(self.path.lstrip("/"))))
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as address:
+        yield address

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from guarded_sora.provenance.credentials.signer import (
 from guarded_sora.provenance.credentials.trust import Trust
 from tests.guarded_sora.provenance.credentials.authority import served, timestamp_authority
 from tests.guarded_sora.provenance.credentials.conftest import content_of
+from tests.local_server import Quiet, listening
 
 
 class Service:
@@ -37,9 +36,9 @@ class Service:
 
 @contextmanager
 def serving(service: Service) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
-            data = self.rfile.read(int(self.headers["Content-Length"]))
+            data = self.body()
             service.seen.append((self.headers.get("Authorization", ""), len(data)))
             if service.mode == "refuses":
                 self.send_error(403)
@@ -50,24 +49,10 @@ def serving(service: Service) -> Iterator[str]:
                 self.end_headers()
                 return
             answer = {"empty": b"", "endless": b"x" * 5000, "wrong": bytes(64)}.get(service.mode)
-            body = service.signer.sign(data) if answer is None else answer
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(service.signer.sign(data) if answer is None else answer)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/sign"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as address:
+        yield f"http://{address}/sign"
 
 
 def test_only_the_claim_travels(film: Path, tmp_path: Path, ours: Chain, trust: Trust) -> None:
