@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import resource
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, create_engine, insert, text
 
+from benchmarks.rows import Row, print_report
 from guarded_sora.audit.sqlite import prepare
 from guarded_sora.store.bands import BANDS, SEARCH_RADIUS
 from guarded_sora.store.migrate import upgrade
@@ -41,17 +40,6 @@ SEED = 20261122
 BUFFERS = "2GB"
 BRUTE = "numpy brute force"
 Search = Callable[[bytes], set[int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    metric: str
-    ours: float
-    peer: float | None = None
-    peer_name: str = ""
-    ratio: float | None = None
-    better: str = "lower"
-    unit: str = "ms"
 
 
 def references(count: int) -> NDArray[np.uint8]:
@@ -369,14 +357,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     rows, detail = run(given.references, given.queries, given.without)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    document = {
-        "name": "search",
-        "environment": {**environment(), "references": given.references, "peak_megabytes": round(peak)},
-        "rows": [asdict(row) for row in rows],
-        "detail": detail,
-    }
     if given.json:
-        print(json.dumps(document))
+        settings = {**environment(), "references": given.references, "peak_megabytes": round(peak)}
+        print_report("search", settings, rows, detail=detail)
         return
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{given.queries} queries within {SEARCH_RADIUS} bits; load {load}, peak memory {peak:.0f} MB")
