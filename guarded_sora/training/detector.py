@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,18 @@ def train_detector(out: Path, config: DetectorConfig) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     names, pictures = list(photos), list(photos.values())
-    decoders: list[Decoder] = []
-    for start in range(0, config.pairs, _PART):
-        part = out / f"pairs-{start:05d}.npz"
-        if part.is_file():
-            continue
-        decoders = decoders or closed_form(pictures, seed=config.seed)
-        _write(part, _closed_form_rows(names, pictures, decoders, config, start))
-    decoders = []
-    for start in range(0, config.textured_pairs, _PART):
-        part = out / f"textured-{start:05d}.npz"
-        if part.is_file():
-            continue
-        decoders = decoders or textured(pictures, seed=config.seed)
-        _write(part, _textured_rows(names, pictures, decoders, config, start))
+    for name, count, seed, make, pick in (
+        ("pairs", config.pairs, [config.seed], closed_form, partial(_of_a_family, config)),
+        ("textured", config.textured_pairs, [config.seed, _TEXTURED], textured, _any),
+    ):
+        decoders: list[Decoder] = []
+        for start in range(0, count, _PART):
+            part = out / f"{name}-{start:05d}.npz"
+            if part.is_file():
+                continue
+            decoders = decoders or make(pictures, seed=config.seed)
+            numbers = range(start, min(start + _PART, count))
+            _write(part, _rows(names, pictures, numbers, seed, partial(pick, decoders)))
     for family in config.networks:
         waiting = [
             start
@@ -76,40 +75,31 @@ def train_detector(out: Path, config: DetectorConfig) -> Path:
     return export
 
 
-def _closed_form_rows(
+def _rows(
     names: Sequence[str],
     pictures: Sequence[Photo],
-    decoders: Sequence[Decoder],
-    config: DetectorConfig,
-    start: int,
+    numbers: Iterable[int],
+    seed: Sequence[int],
+    pick: Callable[[np.random.Generator], Decoder],
 ) -> Rows:
+    """Pairs of these numbers, each drawn from its own seed: first its decoder, then its picture and law."""
     rows: Rows = {}
-    for number in range(start, min(start + _PART, config.pairs)):
-        rng = np.random.default_rng([config.seed, number])
-        family = str(rng.choice(CLOSED_FORM, p=config.families))
-        fitting = [item for item in decoders if item.family == family]
-        decoder = fitting[int(rng.integers(len(fitting)))]
+    for number in numbers:
+        rng = np.random.default_rng([*seed, number])
+        decoder = pick(rng)
         index = int(rng.integers(len(pictures)))
         pair = make_pair(pictures, index, decoder, rng, pair=number, law=draw_law(rng))
         _add(rows, pair, names[index])
     return rows
 
 
-def _textured_rows(
-    names: Sequence[str],
-    pictures: Sequence[Photo],
-    decoders: Sequence[Decoder],
-    config: DetectorConfig,
-    start: int,
-) -> Rows:
-    rows: Rows = {}
-    for number in range(start, min(start + _PART, config.textured_pairs)):
-        rng = np.random.default_rng([config.seed, _TEXTURED, number])
-        decoder = decoders[int(rng.integers(len(decoders)))]
-        index = int(rng.integers(len(pictures)))
-        pair = make_pair(pictures, index, decoder, rng, pair=number, law=draw_law(rng))
-        _add(rows, pair, names[index])
-    return rows
+def _of_a_family(config: DetectorConfig, decoders: Sequence[Decoder], rng: np.random.Generator) -> Decoder:
+    family = str(rng.choice(CLOSED_FORM, p=config.families))
+    return _any([item for item in decoders if item.family == family], rng)
+
+
+def _any(decoders: Sequence[Decoder], rng: np.random.Generator) -> Decoder:
+    return decoders[int(rng.integers(len(decoders)))]
 
 
 def _network_rows(
