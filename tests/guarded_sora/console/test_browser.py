@@ -127,12 +127,7 @@ def test_no_page_breaks_a_rule_of_accessibility(desk: Running, page: Any, scheme
     page.click("button.main")
     page.wait_for_selector(".secret")
     found["a new key"] = violations(page)
-    page.goto(f"{desk.url}/check")
-    page.set_input_files("#file", str(next(desk.server.services.settings.clips.glob("*.mp4"))))
-    page.click("summary")
-    page.check("input[value=eu]")
-    page.click("button.main")
-    page.wait_for_selector(".clauses")
+    ask_about_a_clip(page, desk)
     found["check, answered"] = violations(page)
     page.goto(f"{desk.url}/notice")
     page.fill("#about", "a clip")
@@ -157,14 +152,19 @@ def test_nothing_is_lost_on_a_narrow_screen(desk: Running, page: Any, size: tupl
         lost[path] = cut_off(page)
     take(page, desk, waiting)
     lost["case"] = cut_off(page)
+    ask_about_a_clip(page, desk)
+    lost["check, answered"] = cut_off(page)
+    assert {path: places for path, places in lost.items() if places} == {}
+
+
+def ask_about_a_clip(page: Any, desk: Running) -> None:
+    """Check a released film against a law on the public page, and wait for the answer."""
     page.goto(f"{desk.url}/check")
     page.set_input_files("#file", str(next(desk.server.services.settings.clips.glob("*.mp4"))))
     page.click("summary")
     page.check("input[value=eu]")
     page.click("button.main")
     page.wait_for_selector(".clauses")
-    lost["check, answered"] = cut_off(page)
-    assert {path: places for path, places in lost.items() if places} == {}
 
 
 def take(page: Any, desk: Running, case_id: str) -> None:
