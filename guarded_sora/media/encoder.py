@@ -6,7 +6,8 @@ Legend: T frames, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -65,21 +66,11 @@ def encode(
     pictures = path if audio_from is None else path.with_name(f"{path.name}.pictures")
     options = {"movflags": _movflags(faststart, metadata)}
     has_audio = False
-    try:
+    with _whole_or_nothing(path, pictures):
         written = _write(frames, pictures, fps, crf, preset, {} if audio_from else metadata, options)
         if audio_from is not None:
             has_audio = _add_audio(pictures, audio_from, path, metadata, options, worker, limits)
-        size = path.stat().st_size
-        sha256 = sha256_file(path)
-    except BaseException as error:
-        if path.is_file():
-            path.unlink()
-        if isinstance(error, av.FFmpegError | OSError) and not isinstance(error, GuardedSoraError):
-            raise MediaError(cannot_write(path, error)) from error
-        raise
-    finally:
-        if pictures != path:
-            pictures.unlink(missing_ok=True)
+        size, sha256 = path.stat().st_size, sha256_file(path)
     return EncodedInfo(
         width=written.width,
         height=written.height,
@@ -90,6 +81,25 @@ def encode(
         bytes=size,
         sha256=sha256,
     )
+
+
+@contextmanager
+def _whole_or_nothing(path: Path, pictures: Path) -> Iterator[None]:
+    """On any error nothing is left at ``path``; ``pictures``, written on the way to it, goes in any case.
+
+    Raises MediaError for errors of the encoder and of the disk.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if path.is_file():
+            path.unlink()
+        if isinstance(error, av.FFmpegError | OSError) and not isinstance(error, GuardedSoraError):
+            raise MediaError(cannot_write(path, error)) from error
+        raise
+    finally:
+        if pictures != path:
+            pictures.unlink(missing_ok=True)
 
 
 def _write(

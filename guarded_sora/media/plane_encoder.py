@@ -14,9 +14,16 @@ from typing import Any
 import av
 import numpy as np
 
-from guarded_sora.errors import GuardedSoraError, MediaError
-from guarded_sora.media.encoder import _CLOCK, _KEYFRAME_SECONDS, _add_audio, _movflags, _rate
-from guarded_sora.media.files import absolute, cannot_write, sha256_file
+from guarded_sora.errors import MediaError
+from guarded_sora.media.encoder import (
+    _CLOCK,
+    _KEYFRAME_SECONDS,
+    _add_audio,
+    _movflags,
+    _rate,
+    _whole_or_nothing,
+)
+from guarded_sora.media.files import absolute, sha256_file
 from guarded_sora.media.info import EncodedInfo, MediaLimits
 from guarded_sora.media.planes import Plane, PlaneBatch, PlaneFormat
 from guarded_sora.worker import Worker
@@ -44,21 +51,13 @@ def encode_planes(
     pictures = path if audio_from is None else path.with_name(f"{path.name}.pictures")
     options = {"movflags": _movflags(True, metadata)}
     has_audio = False
-    try:
+    with _whole_or_nothing(path, pictures):
         frames, duration = _write(
             batches, form, pictures, crf, preset, {} if audio_from else metadata, options
         )
         if audio_from is not None:
             has_audio = _add_audio(pictures, audio_from, path, metadata, options, worker, limits)
         size, sha256 = path.stat().st_size, sha256_file(path)
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, av.FFmpegError | OSError) and not isinstance(error, GuardedSoraError):
-            raise MediaError(cannot_write(path, error)) from error
-        raise
-    finally:
-        if pictures != path:
-            pictures.unlink(missing_ok=True)
     turned = form.turns % 2
     return EncodedInfo(
         width=form.height if turned else form.width,
