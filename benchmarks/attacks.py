@@ -75,9 +75,14 @@ def encode(
 ) -> Film:
     """Through a codec and back, 8-bit 4:2:0, one thread."""
     data = encoded(film, codec, crf, preset, kbps)
+    return replace(decoded(data, film.fps), kbps=len(data) * 8 * film.fps / len(film.frames) / 1000)
+
+
+def decoded(data: bytes, fps: float) -> Film:
+    """The pictures of a file that ``encoded`` wrote."""
     with av.open(io.BytesIO(data)) as container:
-        out = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-    return Film(frames=out, fps=film.fps, kbps=len(data) * 8 * film.fps / len(film.frames) / 1000)
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    return Film(frames=frames, fps=fps)
 
 
 def encoded(

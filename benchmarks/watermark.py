@@ -29,7 +29,10 @@ from benchmarks.attacks import Cell, Film, cells, encode, encoded
 from benchmarks.rows import print_report, print_rows, row
 from benchmarks.watermark_clips import sources
 from benchmarks.watermark_marks import OURS, marks
-from benchmarks.watermark_quality import quality
+from benchmarks.watermark_quality import equal_size, quality
+
+EQUAL = "equal size,"
+"""Begins the names of figures that compare with an unmarked libx264 encode of as many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,9 @@ def _one_clip(
     _note(figures, f"{mark.name} embed ms/frame", (time.process_time() - start) * 1e3 / len(film.frames))
     for name, value in quality(film, marked).items():
         _note(figures, f"{mark.name} {name}", value)
+    if mark.name == OURS:
+        for name, value in equal_size(film, marked).items():
+            _note(figures, f"{EQUAL} {name}", value)
     for cell in chosen:
         attacked = cell.run(marked)
         start = time.process_time()
@@ -127,7 +133,8 @@ def _report(
     chosen: list[Cell],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    medians = {name: float(np.median(values)) for name, values in figures.items()}
+    apart = {name: values for name, values in figures.items() if name.startswith(EQUAL)}
+    medians = {name: float(np.median(values)) for name, values in figures.items() if name not in apart}
     names = list(dict.fromkeys(result.mark for result in results))
     table = {
         cell.name: {
@@ -157,6 +164,12 @@ def _report(
         worst = min((ours - coded for ours, coded in pairs), default=0.0)
         metric = f"worst clip, {name} above libx264 veryfast CRF 23"
         rows.append(row(metric, worst, unit=name.rsplit(" ", 1)[-1]))
+    for name, values in apart.items():
+        worst = max(values) if name.endswith("size") else min(values)
+        unit = name.rsplit(" ", 1)[-1]
+        better = "lower" if unit == "size" else "higher"
+        rows.append(row(f"worst clip, {name}", worst, unit=unit, better=better))
+        rows.append(row(f"median clip, {name}", float(np.median(values)), unit=unit, better=better))
     cost = medians.get(f"{OURS} embed ms/frame", 0.0)
     codec = medians.get("x264 veryfast ms/frame")
     rows.append(row("embed", cost, codec, "libx264 veryfast, encoding only", "lower", "CPU ms/frame"))
@@ -169,6 +182,10 @@ def _report(
         },
         "rows": rows,
         "cells": table,
+        "equal_size": [
+            {"clip": clip, **{name.removeprefix(EQUAL).strip(): round(v[at], 4) for name, v in apart.items()}}
+            for at, clip in enumerate(used if apart else [])
+        ],
         "failed": [asdict(r) for r in results if r.mark == OURS and not r.accepted],
         "accepted_wrongly": sum(r.wrong for r in results),
     }  # fmt: skip

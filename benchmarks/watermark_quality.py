@@ -1,4 +1,4 @@
-"""What a mark costs the eye: PSNR, SSIM, and XPSNR as FFmpeg computes it."""
+"""What a mark costs the eye: PSNR, SSIM, XPSNR as FFmpeg computes it, and what is left at equal size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
-from benchmarks.attacks import Film
+from benchmarks.attacks import Film, decoded, encoded
+
+CRF, PRESET = 23, "veryfast"
 
 
 def quality(before: Film, after: Film) -> dict[str, float]:
@@ -18,24 +20,61 @@ def quality(before: Film, after: Film) -> dict[str, float]:
     XPSNR (Helmrich et al., ITU-T H-series supplement) weights errors by how visible they are where
     they stand, in space and in time.
     """
+    return {
+        **luma_quality(before, after),
+        "rgb psnr dB": colour_psnr(before, after),
+        "xpsnr dB": xpsnr(before, after),
+    }
+
+
+def luma_quality(before: Film, after: Film) -> dict[str, float]:
+    """``psnr dB`` and ``ssim`` of luma over four frames."""
     from skimage.metrics import structural_similarity
 
-    chosen = np.unique(np.linspace(0, len(before.frames) - 1, 4).round().astype(int))
     pairs = [
         [cv2.cvtColor(film.frames[index], cv2.COLOR_RGB2GRAY).astype(np.float64) for film in (before, after)]
-        for index in chosen
+        for index in _looked_at(before)
     ]
     error = float(np.mean([np.mean((a - b) ** 2) for a, b in pairs]))
     similar = float(np.mean([structural_similarity(a, b, data_range=255.0) for a, b in pairs]))
-    colour = float(
-        np.mean([np.mean((before.frames[i].astype(float) - after.frames[i]) ** 2) for i in chosen])
-    )
-    return {
-        "rgb psnr dB": 10.0 * float(np.log10(255.0**2 / max(colour, 1e-9))),
-        "psnr dB": 10.0 * float(np.log10(255.0**2 / max(error, 1e-9))),
-        "ssim": similar,
-        "xpsnr dB": xpsnr(before, after),
+    return {"psnr dB": _decibels(error), "ssim": similar}
+
+
+def colour_psnr(before: Film, after: Film) -> float:
+    """PSNR of all three channels in dB over the same frames."""
+    errors = [np.mean((before.frames[i].astype(float) - after.frames[i]) ** 2) for i in _looked_at(before)]
+    return _decibels(float(np.mean(errors)))
+
+
+def equal_size(film: Film, marked: Film) -> dict[str, float]:
+    """``psnr dB`` and ``ssim`` by which a marked film is better than an unmarked one of as many bytes.
+
+    Both are coded by libx264 veryfast, the marked film at CRF 23, the unmarked one between the two
+    CRFs whose sizes enclose that size; both are compared with the film itself. Below zero: the mark,
+    and the bits that were spent on it. ``size``: bytes beside those of the unmarked film at CRF 23.
+    """
+    data = encoded(marked, "libx264", crf=CRF, preset=PRESET)
+    reached = luma_quality(film, decoded(data, film.fps))
+    points: list[tuple[float, dict[str, float]]] = []
+    for crf in (CRF + 2, *range(CRF, 0, -2)):
+        plain = encoded(film, "libx264", crf=crf, preset=PRESET)
+        points.append((float(np.log(len(plain))), luma_quality(film, decoded(plain, film.fps))))
+        if len(points) > 2 and len(plain) >= len(data):
+            break
+    sizes = [size for size, _ in points]
+    result = {
+        name: reached[name] - float(np.interp(np.log(len(data)), sizes, [each[name] for _, each in points]))
+        for name in reached
     }
+    return {**result, "size": len(data) / float(np.exp(sizes[1]))}
+
+
+def _looked_at(film: Film) -> list[int]:
+    return [int(at) for at in np.unique(np.linspace(0, len(film.frames) - 1, 4).round())]
+
+
+def _decibels(error: float) -> float:
+    return 10.0 * float(np.log10(255.0**2 / max(error, 1e-9)))
 
 
 def xpsnr(before: Film, after: Film) -> float:

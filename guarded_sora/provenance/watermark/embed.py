@@ -19,6 +19,7 @@ from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.provenance.watermark.informed import SAMPLES, gains
 from guarded_sora.provenance.watermark.keys import DATA_CLASSES, MarkKey
 from guarded_sora.provenance.watermark.mask import (
+    MOST_LEVELS,
     add_to_rgb,
     delta,
     fixed_point,
@@ -28,6 +29,7 @@ from guarded_sora.provenance.watermark.mask import (
     visibility,
 )
 from guarded_sora.provenance.watermark.receive import MIN_SIDE, working_luma
+from guarded_sora.provenance.watermark.restraint import restrained
 from guarded_sora.provenance.watermark.tile import CODE, synthesize, word_bits
 
 SEGMENT_SECONDS = 8.0
@@ -63,6 +65,7 @@ class Embedder:
             raise UsageError("The payload's epoch must be the key's; take it from MarkKey.epoch.")
         self._key = key
         self._psnr = self._film_psnr = psnr
+        self._cap = MOST_LEVELS
         self._coded = CODE.encode(word_bits(payload, key))
         self._first = key.first_class(payload.id)
         self._cache: tuple[int, tuple[int, int], NDArray[np.int16]] | None = None
@@ -76,7 +79,7 @@ class Embedder:
                 seconds = float(time)
                 data_class = class_at(seconds, self._first)
                 if self._cache is None or self._cache[:2] != (data_class, frame.shape[:2]):
-                    self._adapt(data_class, ahead.samples(batch, index))
+                    self._adapt(data_class, ahead.samples(batch, index), ahead.after(batch, index))
                 marked[index] = self.mark(frame, seconds)
             yield FrameBatch(frames=marked, times=batch.times, fps=batch.fps)
 
@@ -88,18 +91,24 @@ class Embedder:
                 seconds = float(time)
                 data_class = class_at(seconds, self._first)
                 if self._cache is None or self._cache[:2] != (data_class, luma.shape):
-                    self._adapt(data_class, ahead.samples(batch, index))
+                    self._adapt(data_class, ahead.samples(batch, index), ahead.after(batch, index))
                 yield batch, index, self.levels(luma, seconds)
 
-    def _adapt(self, data_class: int, samples: list[NDArray[np.uint8]]) -> None:
-        """Prepare the pattern of a segment for what its first second shows."""
+    def _adapt(self, data_class: int, samples: list[NDArray[np.uint8]], second: NDArray[np.uint8]) -> None:
+        """Prepare the pattern of a segment, and its strength, for what its first second shows.
+
+        ``samples`` begin with the first frame; ``second`` is the frame after it.
+        """
         shape = (samples[0].shape[0], samples[0].shape[1])
         _check(shape)
-        lumas = [working_luma(frame) for frame in samples]
+        lumas = [working_luma(_luma(frame)) for frame in samples]
         self._film_psnr = self._psnr - small_picture_allowance(lumas)
         driven = gains(self._key, data_class, self._coded, lumas, self._film_psnr)
         tile = synthesize(self._key, data_class, self._coded, driven)
-        self._cache = (data_class, shape, pattern(tile, shape))
+        laid = pattern(tile, shape)
+        colour = _colour(samples[0])
+        self._cap = restrained(_luma(samples[0]), _luma(second), laid, self._film_psnr, colour)
+        self._cache = (data_class, shape, laid)
 
     def mark(self, frame: NDArray[np.uint8], seconds: float) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): one frame with the mark. Raises ``ProvenanceError`` below 48 pixels a side."""
@@ -110,7 +119,7 @@ class Embedder:
         height, width = luma.shape
         _check((height, width))
         mask = visibility(luma)
-        levels = fixed_point(mask, strength(mask, self._film_psnr), (height, width))
+        levels = fixed_point(mask, strength(mask, self._film_psnr), (height, width), self._cap)
         return delta(levels, self._pattern(class_at(seconds, self._first), (height, width)))
 
     def _pattern(self, data_class: int, shape: tuple[int, int]) -> NDArray[np.int16]:
@@ -171,6 +180,13 @@ class _Lookahead(Generic[Batch]):
         chosen = np.unique(np.linspace(0, min(len(found), limit) - 1, SAMPLES).round().astype(int))
         return [found[place] for place in chosen]
 
+    def after(self, batch: Batch, index: int) -> NDArray[np.uint8]:
+        """The frame after ``index`` of ``batch`` as far as ``samples`` has looked; else that frame itself."""
+        frame = batch.frames[index]
+        later = [batch.frames[index + 1 : index + 2], *(waiting.frames[:1] for waiting in self._waiting)]
+        following = next((part[0] for part in later if len(part)), frame)
+        return np.asarray(following if following.shape == frame.shape else frame, dtype=np.uint8)
+
     @staticmethod
     def _fitting(
         batch: FrameBatch | LumaBatch, start: float, shape: tuple[int, ...]
@@ -180,6 +196,18 @@ class _Lookahead(Generic[Batch]):
         return [
             frame for frame, time in zip(batch.frames, batch.times, strict=True) if float(time) - start < 1.0
         ]
+
+
+def _luma(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return frame if frame.ndim == 2 else luma_of(frame)
+
+
+def _colour(frame: NDArray[np.uint8]) -> float:
+    """Mean distance of the channels from luma in levels; 0 for a luma plane."""
+    if frame.ndim == 2:
+        return 0.0
+    few = np.ascontiguousarray(frame[::8, ::8])
+    return float(np.mean(np.abs(few.astype(np.int16) - luma_of(few)[..., None])))
 
 
 def _check(shape: tuple[int, int]) -> None:

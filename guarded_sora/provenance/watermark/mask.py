@@ -17,6 +17,9 @@ PATTERN_ONE = 32
 MASK_ONE = 64
 """Fixed-point unit of a mask in grey levels (int16)."""
 
+MOST_LEVELS = 62.5
+"""Grey levels that the mark's deviation never exceeds anywhere."""
+
 _BOX = (5, 5)
 
 
@@ -25,15 +28,26 @@ def visibility(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     About 0.55 in flat areas, up to 2.5 in texture; lower in shadows, a little higher in highlights.
     """
-    height, width = luma.shape
-    size = (max(width // 4, 1), max(height // 4, 1))
-    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = _quarter(luma).astype(np.float32)
     mean = cv2.boxFilter(small, -1, _BOX)
     power = cv2.boxFilter(small * small, -1, _BOX)
     texture = np.sqrt(np.maximum(power - mean * mean, 0.0))
     mask = 0.55 + np.minimum(0.11 * texture, 1.9)
     mask *= 1.0 - 0.5 * np.clip((40.0 - mean) / 40.0, 0, 1) + 0.25 * np.clip((mean - 180.0) / 75.0, 0, 1)
     return np.asarray(cv2.boxFilter(mask, -1, (3, 3)), dtype=np.float32)
+
+
+def _quarter(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 at a quarter of the size; up to three lines and columns at the far ends are not looked at."""
+    height, width = (max(side // 4 * 4, 4) for side in luma.shape)
+    if luma.shape[0] < height or luma.shape[1] < width:
+        luma = np.pad(luma, [(0, max(4 - side, 0)) for side in luma.shape], mode="edge")
+    whole = luma[:height, :width]
+    # Two exact halvings: 20 times quicker than the same by an uneven factor.
+    for part in (2, 4):
+        size = (width // part, height // part)
+        whole = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return whole
 
 
 def strength(mask: NDArray[np.float32], psnr: float) -> float:
@@ -45,9 +59,11 @@ def strength(mask: NDArray[np.float32], psnr: float) -> float:
     return float(budget / max(float(np.sqrt(np.mean(mask * mask))), 1e-6))
 
 
-def fixed_point(mask: NDArray[np.float32], factor: float, shape: tuple[int, int]) -> NDArray[np.int16]:
-    """int16 (H, W): the mask in grey levels times ``MASK_ONE``, at full size."""
-    levels = np.clip(mask * (factor * MASK_ONE), 0, 4000).astype(np.int16)
+def fixed_point(
+    mask: NDArray[np.float32], factor: float, shape: tuple[int, int], cap: float = MOST_LEVELS
+) -> NDArray[np.int16]:
+    """int16 (H, W): the mask in grey levels, at most ``cap``, times ``MASK_ONE``, at full size."""
+    levels = np.clip(mask * (factor * MASK_ONE), 0, cap * MASK_ONE).astype(np.int16)
     return np.asarray(cv2.resize(levels, shape[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.int16)
 
 

@@ -1,10 +1,11 @@
 """The benchmark's own instruments: what it calls quality, and the reader that has only a key."""
 
 import numpy as np
+import pytest
 
 from benchmarks.attacks import Film
 from benchmarks.watermark_marks import Ours, OursInFreshHome
-from benchmarks.watermark_quality import quality, xpsnr
+from benchmarks.watermark_quality import equal_size, quality, xpsnr
 from tests.guarded_sora.provenance.watermark.films import textured
 
 FILM = Film(frames=textured(count=8, size=(180, 320)), fps=8.0)
@@ -23,6 +24,14 @@ def test_quality_falls_with_noise() -> None:
     assert all(little[name] > much[name] for name in little)
     assert 41.0 < little["rgb psnr dB"] < 43.0
     assert xpsnr(FILM, FILM) > 80.0
+
+
+def test_a_mark_costs_nothing_where_there_is_none_and_noise_costs_something() -> None:
+    same = equal_size(FILM, FILM)
+    assert same == pytest.approx({"psnr dB": 0.0, "ssim": 0.0, "size": 1.0}, abs=1e-9)
+    noise = np.random.default_rng(2).normal(0, 3.0, FILM.frames.shape[1:3])[None, :, :, None]
+    noisy = equal_size(FILM, Film(frames=np.clip(FILM.frames + noise, 0, 255).astype(np.uint8), fps=8.0))
+    assert noisy["psnr dB"] < -1.0 and noisy["ssim"] < 0.0 and noisy["size"] > 1.05
 
 
 def test_a_process_with_only_the_key_reads_what_this_one_reads() -> None:
