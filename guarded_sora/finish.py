@@ -298,7 +298,11 @@ def _mark_and_sign(
         clip_id,
         labels=labels.names,
         consents=consents,
-        thumbnail=passage.stage(
+        # What somebody consented to be shown is shown by the film alone: a consent can be withdrawn, and a
+        # picture in a signed manifest, which the store and repositories keep, could not be taken back.
+        thumbnail=None
+        if consents
+        else passage.stage(
             "thumbnail", make_thumbnail, look_at(encoded, services.worker), deadline=deadlines.encode
         ),
     )

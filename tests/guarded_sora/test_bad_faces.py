@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 from sqlalchemy import text, update
 
-from guarded_sora import Blocked, GuardedSora, ReviewRequired
+from guarded_sora import Blocked, GuardedSora, MediaError, ReviewRequired
 from guarded_sora.detectors.likeness import LikenessFrames
 from guarded_sora.enrol import add_face_pictures, add_subject
+from guarded_sora.generation.contract import Clip, GenerationRequest, OnStep
 from guarded_sora.store import Kind, SubjectName
 from guarded_sora.store.registry_tables import face_templates
 from tests.detectors.test_likeness import Painted, person
+from tests.guarded_sora.conftest import Painter
 
 PROMPT = "a red balloon rising over a sandy beach"
 _SIDEWAYS = 6  # EXIF orientation: turn a quarter clockwise to see it upright
@@ -80,6 +82,43 @@ def test_a_picture_without_a_face_passes_and_the_record_says_none(
     release = sora.generate(PROMPT, image=plain, seconds=1)
     (first, *_) = [run for run in release.checks if run.name == "frames.likeness"]
     assert "0 faces" in (first.result or "")
+
+
+def test_pictures_that_no_face_can_be_read_from_are_refused_at_both_doors(
+    enrolled: tuple[GuardedSora, str], tmp_path: Path
+) -> None:
+    sora, subject = enrolled
+    huge, broken = tmp_path / "huge.png", tmp_path / "broken.png"
+    Image.new("L", (12_000, 9_000)).save(huge)
+    broken.write_bytes(shown(tmp_path / "whole.png").read_bytes()[:60])
+    for bad, words in ((huge, "more than"), (broken, "picture|image|read")):
+        with pytest.raises(MediaError, match=words):
+            sora.generate(PROMPT, image=bad, seconds=1)
+        with pytest.raises(MediaError, match=words):
+            add_face_pictures(sora.services, subject, [bad], model=Upright({}))
+
+
+def test_of_an_animated_picture_the_first_frame_counts_for_check_and_film_alike(
+    enrolled: tuple[GuardedSora, str], tmp_path: Path
+) -> None:
+    sora, subject = enrolled
+    face, plain = Image.open(shown(tmp_path / "face.png")), Image.new("RGB", (64, 64), (30, 30, 30))
+    first, later = tmp_path / "first.webp", tmp_path / "later.webp"
+    face.save(first, save_all=True, append_images=[plain], lossless=True)
+    plain.save(later, save_all=True, append_images=[face], lossless=True)
+    with pytest.raises(Blocked) as caught:
+        sora.generate(PROMPT, image=first, seconds=1)
+    assert subject in {item.subject for item in caught.value.decision.findings}
+    given: list[np.ndarray] = []
+
+    class Remembering(Painter):
+        def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
+            assert request.image is not None
+            given.append(request.image)
+            return super().generate(request, on_step)
+
+    GuardedSora(replace(sora.services, backend=Remembering)).generate(PROMPT, image=later, seconds=1)
+    assert given and int(given[0].max()) == 30
 
 
 def _older(sora: GuardedSora) -> None:

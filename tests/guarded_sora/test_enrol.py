@@ -15,7 +15,7 @@ from PIL import Image
 
 from guarded_sora import Blocked, GuardedSora, MediaError, UsageError
 from guarded_sora.cli.main import cli
-from guarded_sora.consent import give_consent, issue_token
+from guarded_sora.consent import give_consent, issue_token, revoke_consent
 from guarded_sora.detectors.likeness import LikenessFrames
 from guarded_sora.enrol import (
     add_clip_reference,
@@ -27,6 +27,7 @@ from guarded_sora.enrol import (
 from guarded_sora.policies.finding import RequestContext
 from guarded_sora.registry_files import export_subjects, import_subjects
 from guarded_sora.store import Kind, Standing, SubjectName
+from tests.detectors.test_keyframes import scenery
 from tests.detectors.test_likeness import Painted, near, person
 from tests.guarded_sora.conftest import moving_scene
 
@@ -60,11 +61,47 @@ def test_a_protected_face_as_reference_picture_is_stopped_and_passes_with_consen
     assert "likeness-registered" in [rule.id for rule in caught.value.decision.rules]
     (finding,) = caught.value.decision.findings
     assert (finding.subject, finding.modality.value) == (subject, "image")
-    release = faced.generate(PROMPT, image=asked, seconds=1, context=token_for(sora, subject))
+    target = tmp_path / "clip.mp4"
+    context = token_for(sora, subject)
+    release = faced.generate(PROMPT, image=asked, seconds=1, context=context, output=target)
     assert release.decision.action == "allow"
-    assert [use.clip_id for use in sora.services.grants.uses(sora.services.grants.grants()[0].grant_id)] == [
-        release.clip_id
-    ]
+    (grant,) = sora.services.grants.grants()
+    assert {check.name: check.result for check in release.checks}[
+        "consent"
+    ] == f"live, grant {grant.grant_id}"
+    assert [use.clip_id for use in sora.services.grants.uses(grant.grant_id)] == [release.clip_id]
+    assert b"grantSha256" in manifest_of(faced, target)
+    assert faced.verify(target).notices == ()
+    revoke_consent(faced.services, grant.grant_id)
+    verdict = faced.verify(target)
+    assert (verdict.verdict, verdict.notices) == ("ours_intact", ("consent_withdrawn",))
+    with pytest.raises(Blocked):
+        faced.generate(PROMPT, image=asked, seconds=1, context=context)
+
+
+def manifest_of(sora: GuardedSora, path: Path) -> bytes:
+    legs = {item.kind: item for item in sora.verify(path).evidence}
+    return sora.services.store.manifest(str(legs["credentials"].detail["label"])) or b""
+
+
+def test_what_a_person_consented_to_stands_nowhere_as_a_picture(
+    sora: GuardedSora, home: Path, tmp_path: Path
+) -> None:
+    """Neither the picture that was given nor a still of the film made from it, in manifest or database."""
+    shown = tmp_path / "shown.png"
+    Image.fromarray(scenery(5)).save(shown)
+    subject = add_subject(sora.services, Kind.PERSON, [SubjectName(text="Rosalind Quillfeather")])
+    prompts = {"with.mp4": "Rosalind Quillfeather walks along a pier", "without.mp4": PROMPT}
+    context = token_for(sora, subject)
+    for name, prompt in prompts.items():
+        sora.generate(prompt, image=shown, seconds=1, output=tmp_path / name, context=context)
+    jpeg = b"\xff\xd8\xff"
+    assert jpeg in manifest_of(sora, tmp_path / "without.mp4")
+    assert jpeg not in manifest_of(sora, tmp_path / "with.mp4")
+    dump = b"".join(file.read_bytes() for file in home.glob("*.db*"))
+    png = shown.read_bytes()
+    for secret in (b"Quillfeather", b"Rosalind", *(png[place : place + 48] for place in (60, 5000, 20_000))):
+        assert secret not in dump
 
 
 def test_no_embedding_and_no_picture_stand_in_a_dump(sora: GuardedSora, home: Path, tmp_path: Path) -> None:
@@ -140,6 +177,24 @@ def test_a_registered_work_is_stopped_as_picture_and_passes_for_its_owner(
     assert "ip-work" in [rule.id for rule in caught.value.decision.rules]
     context = token_for(sora, subject)
     assert sora.generate(PROMPT, image=smaller, seconds=1, context=context).path.is_file()
+
+
+def test_a_part_of_a_registered_work_is_stopped_as_picture(sora: GuardedSora, tmp_path: Path) -> None:
+    """A crop that no whole-frame hash recognises; the record says what was looked for."""
+    still, part, other = (tmp_path / name for name in ("still.png", "part.jpg", "other.png"))
+    Image.fromarray(scenery(1)).save(still)
+    Image.fromarray(np.ascontiguousarray(scenery(1)[50:210, 60:290, :])).save(part, quality=70)
+    Image.fromarray(scenery(2)).save(other)
+    subject = add_subject(sora.services, Kind.WORK, [SubjectName(text="The Quiet Harbour")])
+    add_reference(sora.services, subject, still)
+    with pytest.raises(Blocked) as caught:
+        sora.generate(PROMPT, image=part, seconds=1)
+    assert "ip-work" in [rule.id for rule in caught.value.decision.rules]
+    (finding,) = [item for item in caught.value.decision.findings if item.subject == subject]
+    assert finding.evidence.startswith("1 of 1 seconds show a part of registered image 1")
+    release = sora.generate(PROMPT, image=other, seconds=1)
+    (run, *_) = [check for check in release.checks if check.name == "frames.works"]
+    assert (run.result or "").endswith("parts of 1 pictures looked for")
 
 
 def test_what_was_taken_down_stays_down(sora: GuardedSora, tmp_path: Path) -> None:
