@@ -74,13 +74,13 @@ class Embedder:
         """Marked copies of the batches. Looks ahead at most a second, 8 frames or 64 MB."""
         ahead = _Lookahead(frames)
         while (batch := ahead.next()) is not None:
-            marked = np.empty_like(batch.frames)
+            marked = np.empty(batch.frames.shape, dtype=np.uint8)
             for index, (frame, time) in enumerate(zip(batch.frames, batch.times, strict=True)):
                 seconds = float(time)
                 data_class = class_at(seconds, self._first)
                 if self._cache is None or self._cache[:2] != (data_class, frame.shape[:2]):
                     self._adapt(data_class, ahead.samples(batch, index), ahead.after(batch, index))
-                marked[index] = self.mark(frame, seconds)
+                add_to_rgb(frame, self.levels(luma_of(frame), seconds), marked[index])
             yield FrameBatch(frames=marked, times=batch.times, fps=batch.fps)
 
     def over_luma(self, frames: Iterable[LumaBatch]) -> Iterator[tuple[LumaBatch, int, NDArray[np.int16]]]:

@@ -87,12 +87,17 @@ def delta(mask: NDArray[np.int16], pattern: NDArray[np.int16]) -> NDArray[np.int
     return np.asarray(product, dtype=np.int16)
 
 
-def add_to_rgb(frame: NDArray[np.uint8], levels: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3): the same levels added to all three channels, so that chroma stays; saturating."""
+def add_to_rgb(
+    frame: NDArray[np.uint8], levels: NDArray[np.int16], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3): the same levels added to all three channels, so that chroma stays; saturating.
+
+    ``out``: where to write it, contiguous and not ``frame`` itself; a new array by default.
+    """
     # Up and down apart, in bytes: the same sum, at half the price of mixing two widths.
     up, down = (part.clip(0, 255).astype(np.uint8) for part in (levels, -levels))
-    raised = cv2.add(frame, cv2.cvtColor(up, cv2.COLOR_GRAY2RGB))
-    return np.asarray(cv2.subtract(raised, cv2.cvtColor(down, cv2.COLOR_GRAY2RGB)), dtype=np.uint8)
+    raised = cv2.add(frame, cv2.cvtColor(up, cv2.COLOR_GRAY2RGB), dst=out)
+    return np.asarray(cv2.subtract(raised, cv2.cvtColor(down, cv2.COLOR_GRAY2RGB), dst=out), dtype=np.uint8)
 
 
 def luma_of(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,3 +9,6 @@ def test_levels_are_added_to_all_channels_and_saturate() -> None:
     levels = rng.integers(-400, 400, (40, 50)).astype(np.int16)
     expected = np.clip(frame.astype(int) + levels[..., None], 0, 255)
     assert np.array_equal(add_to_rgb(frame, levels), expected)
+    batch = np.zeros((2, *frame.shape), dtype=np.uint8)
+    add_to_rgb(frame, levels, batch[1])
+    assert np.array_equal(batch[1], expected) and not batch[0].any()
