@@ -135,7 +135,11 @@ def enlarged(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(frame, (640, 640)) for frame in frames])
 
 
-@pytest.mark.parametrize("edit", [cropped, letterboxed, mirrored, enlarged])
+def cropped_and_enlarged(frames: np.ndarray) -> np.ndarray:
+    return np.stack([cv2.resize(frame, (400, 400)) for frame in cropped(frames)])
+
+
+@pytest.mark.parametrize("edit", [cropped, letterboxed, mirrored, enlarged, cropped_and_enlarged])
 def test_cropped_padded_mirrored_or_enlarged_it_is_still_ours(
     sora: GuardedSora, release: Release, tmp_path: Path, edit: Callable[[np.ndarray], np.ndarray]
 ) -> None:
@@ -145,6 +149,8 @@ def test_cropped_padded_mirrored_or_enlarged_it_is_still_ours(
     encode(ClipFrames(np.ascontiguousarray(edit(frames)), 8.0), copy, fps=8.0, crf=23)
     verdict = sora.verify(copy)
     assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_ALTERED, release.clip_id)
+    assert [(part.start, part.clip_id) for part in verdict.segments] == [(0.0, release.clip_id)]
+    assert verdict.segments[0].end == pytest.approx(len(frames) / 8.0, abs=0.5)
     assert "content_not_confirmed" not in verdict.notices
 
 
