@@ -180,7 +180,7 @@ def test_without_anybody_enrolled_the_check_says_so() -> None:
 
 
 def test_wrong_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    pytest.importorskip("dlib")
+    pytest.importorskip("dlib", reason="pip install 'guarded-sora[faces]'")
     from pathlib import Path
 
     bad = Path(str(tmp_path)) / "weights.dat"
@@ -194,7 +194,7 @@ def test_wrong_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: ob
 def test_the_packaged_model_knows_a_face_again_turned_and_small() -> None:
     model = DlibFaces()
     if model.unavailable:
-        pytest.skip("the extra [faces] is not installed")
+        pytest.skip("the extra [faces] is not installed: pip install 'guarded-sora[faces]'")
     data = pytest.importorskip("skimage.data")
     picture = np.ascontiguousarray(data.astronaut())
     kept = np.frombuffer(protect_template(model.faces(picture)[0].embedding, KEY), dtype=np.uint64)[None]

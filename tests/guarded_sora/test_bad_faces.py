@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from sqlalchemy import text, update
 
-from guarded_sora import Blocked, GuardedSora, MediaError, ReviewRequired
+from guarded_sora import Blocked, GuardedSora, MediaError, ReviewRequired, UsageError
+from guarded_sora.detectors.faces import DlibFaces
 from guarded_sora.detectors.likeness import LikenessFrames
 from guarded_sora.enrol import add_face_pictures, add_subject
 from guarded_sora.generation.contract import Clip, GenerationRequest, OnStep
@@ -143,3 +144,29 @@ def test_templates_that_cannot_be_compared_fail_the_check_and_a_person_decides(
         sora.generate(PROMPT, image=shown(tmp_path / "asked.png"), seconds=1)
     (run,) = [item for item in caught.value.decision.checks if item.name == "frames.likeness"]
     assert run.state == "failed"
+
+
+@pytest.mark.slow
+def test_a_real_face_is_known_again_and_another_picture_is_not(sora: GuardedSora, tmp_path: Path) -> None:
+    """With the packaged model: the portrait mirrored, small and compressed; and a picture of nobody."""
+    if DlibFaces().unavailable:
+        pytest.skip("the extra [faces] is not installed: pip install 'guarded-sora[faces]'")
+    data = pytest.importorskip("skimage.data", reason="pip install 'guarded-sora[dev]'")
+    portrait, asked, nobody = (tmp_path / name for name in ("portrait.png", "asked.jpg", "nobody.png"))
+    Image.fromarray(data.astronaut()).save(portrait)
+    Image.fromarray(np.ascontiguousarray(data.astronaut()[:, ::-1])).resize((360, 360)).save(
+        asked, quality=60
+    )
+    Image.fromarray(data.coffee()).save(nobody)
+    subject = add_subject(sora.services, Kind.PERSON, [SubjectName(text="Rosalind Quillfeather")])
+    assert add_face_pictures(sora.services, subject, [portrait]) == 1
+    with pytest.raises(UsageError, match="no face was found"):
+        add_face_pictures(sora.services, subject, [nobody])
+    with pytest.raises(Blocked) as caught:
+        sora.generate(PROMPT, image=asked, seconds=1)
+    assert "likeness-registered" in [rule.id for rule in caught.value.decision.rules]
+    (finding,) = [item for item in caught.value.decision.findings if item.subject == subject]
+    assert finding.modality.value == "image"
+    release = sora.generate(PROMPT, image=nobody, seconds=1)
+    (first, *_) = [run for run in release.checks if run.name == "frames.likeness"]
+    assert "0 faces" in (first.result or "")
