@@ -267,11 +267,13 @@ def texts_of(pack: Pack, items: Sequence[Item], data: Path | None) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def measure(*, quick: bool, data: Path | None, public: Path | None, python: Path | None) -> dict[str, Any]:
+def measure(
+    *, quick: bool, data: Path | None, public: Path | None, python: Path | None, seconds: float = 1800.0
+) -> dict[str, Any]:
     pack = load_pack()
     ours = Ours(pack)
     items = [] if quick else [*corpus_items(), *(public_items(public) if public else ())]
-    peers, missing = run_peers(python, pack, texts_of(pack, items, data))
+    peers, missing = run_peers(python, pack, texts_of(pack, items, data), seconds=seconds)
     rows = [*attack_rows(ours, peers), *golden_rows(ours, pack, peers), *own_rows(ours, peers)]
     if items and not ours.missing:
         rows.extend(point_rows(ours, items, card_of()))
@@ -295,10 +297,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder of *.jsonl prompt sets with text and label")
     parser.add_argument("--public", type=Path, help="folder of the pinned public sets")
     parser.add_argument("--peers", type=Path, help="a Python in which other filters are installed")
+    parser.add_argument("--peer-seconds", type=float, default=1800.0, help="CPU that a filter may use")
     options = parser.parse_args(arguments)
     if options.data is not None and not options.data.is_dir():
         parser.error(f"{options.data} is no folder; give one that holds *.jsonl files.")
-    result = measure(quick=options.quick, data=options.data, public=options.public, python=options.peers)
+    result = measure(
+        quick=options.quick,
+        data=options.data,
+        public=options.public,
+        python=options.peers,
+        seconds=options.peer_seconds,
+    )
     if options.json:
         print_report("policy", **result)
     else:

@@ -85,14 +85,16 @@ def plain_peer(pack: Pack, texts: Sequence[str]) -> Peer:
     return Peer(name=plain.name, scores={text: float(plain.stops(text)) for text in texts}, ms=0.0)
 
 
-def run_peers(python: Path | None, pack: Pack, texts: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
-    """Every peer's answers, and why the others gave none."""
+def run_peers(
+    python: Path | None, pack: Pack, texts: Sequence[str], *, seconds: float = 1800.0
+) -> tuple[list[Peer], dict[str, str]]:
+    """Every peer's answers, and why the others gave none: one that needs more CPU ``seconds`` is too slow."""
     peers, missing = [plain_peer(pack, texts)], dict(CANNOT)
     for name in NAMES:
         if python is None:
             missing[name] = "no Python with it was named (--peers)"
             continue
-        answer = _ask(python, name, {"terms": terms_of(pack), "texts": list(texts)})
+        answer = _ask(python, name, {"terms": terms_of(pack), "texts": list(texts), "seconds": seconds})
         if "error" in answer:
             missing[name] = str(answer["error"])
             continue
