@@ -159,7 +159,7 @@ class Stills:
 def describe(still: Still, *, features: int = KEPT_FEATURES) -> Keyframe:
     """The strongest ``features`` of a picture."""
     # Half of the usual contrast bound: films are softer than photographs.
-    sift = cv2.SIFT_create(nfeatures=features, contrastThreshold=0.02)
+    sift = cv2.SIFT.create(nfeatures=features, contrastThreshold=0.02)
     found, numbers = sift.detectAndCompute(still.luma, None)
     height, width = still.luma.shape
     if numbers is None:

@@ -41,7 +41,7 @@ class BandSearch:
         self._engine = engine
         self._table = table
         columns = [column.name for column in table.columns if column.name not in ("band", "value", "bits")]
-        self._row: Callable[..., Any] = namedtuple("Owner", columns)
+        self._row = _row_of(columns)
         mark = "?" if engine.dialect.name == "sqlite" else "%s"
         self._owner = (
             f"SELECT {', '.join(columns)} FROM {table.name} "  # noqa: S608 - names of our own schema
@@ -133,6 +133,10 @@ class BandSearch:
             f"(SELECT bits FROM {name} AS stored WHERE stored.band = probe.band "
             "AND stored.value = probe.value OFFSET 0) AS found"
         )
+
+
+def _row_of(columns: Sequence[str]) -> Callable[..., Any]:
+    return namedtuple("Owner", columns)
 
 
 def band_values(bits: bytes) -> list[int]:
