@@ -125,7 +125,29 @@ class WorksFrames:
         self, reference: WorkReference, compared: FingerprintMatch, seconds: list[float], total: int
     ) -> Finding:
         matched = max(compared.matched_seconds, len(seconds))
+        evidence = f"{matched} of {total} seconds are in registered {reference.kind} {reference.reference}"
         distance = compared.distance if compared.matched_seconds else WITHIN
+        return self._seen(reference, evidence, distance, seconds, total, mirrored=compared.flipped)
+
+    def _part(self, reference: WorkReference, seen: list[tuple[float, Shown]], total: int) -> Finding:
+        surest = max((shown for _, shown in seen), key=lambda shown: shown.agreeing)
+        seconds = sorted({float(math.floor(second)) for second, _ in seen})
+        evidence = (
+            f"{len(seconds)} of {total} seconds show a part of registered {reference.kind} "
+            f"{reference.reference}, {surest.agreeing} features agree, scale {surest.scale:.2f}"
+        )
+        return self._seen(reference, evidence, surest.distance, seconds, total, mirrored=surest.mirrored)
+
+    def _seen(
+        self,
+        reference: WorkReference,
+        evidence: str,
+        distance: float,
+        seconds: Sequence[float],
+        total: int,
+        *,
+        mirrored: bool,
+    ) -> Finding:
         return Finding(
             category="ip.work",
             severity=3,
@@ -134,8 +156,7 @@ class WorksFrames:
             modality=Modality.IMAGE if total == 1 else Modality.VIDEO,
             score=1.0 - distance / 256,
             where=TimeSpan(start=seconds[0], end=seconds[-1] + 1.0),
-            evidence=f"{matched} of {total} seconds are in registered {reference.kind} {reference.reference}"
-            + (", mirrored" if compared.flipped else ""),
+            evidence=evidence + (", mirrored" if mirrored else ""),
             subject=reference.subject,
         )
 
@@ -169,20 +190,3 @@ class WorksFrames:
         most = sorted(seen, key=lambda reference: -len(seen[reference]))[:MOST_REFERENCES]
         works = ((self._works.work(reference), seen[reference]) for reference in most)
         return [(work, shown) for work, shown in works if work is not None]
-
-    def _part(self, reference: WorkReference, seen: list[tuple[float, Shown]], total: int) -> Finding:
-        surest = max((shown for _, shown in seen), key=lambda shown: shown.agreeing)
-        seconds = sorted({math.floor(second) for second, _ in seen})
-        return Finding(
-            category="ip.work",
-            severity=3,
-            detector=self.name,
-            detector_version=self.version,
-            modality=Modality.IMAGE if total == 1 else Modality.VIDEO,
-            score=1.0 - surest.distance / 256,
-            where=TimeSpan(start=float(seconds[0]), end=seconds[-1] + 1.0),
-            evidence=f"{len(seconds)} of {total} seconds show a part of registered {reference.kind} "
-            f"{reference.reference}, {surest.agreeing} features agree, scale {surest.scale:.2f}"
-            + (", mirrored" if surest.mirrored else ""),
-            subject=reference.subject,
-        )
