@@ -159,7 +159,7 @@ def _report(
             default=(None, ""),
         )
         rows.append(row(f"accepted, {kind}", ours, best[0], best[1]))
-    for name in ("psnr dB", "ssim"):
+    for name in ("psnr dB", "ssim") if OURS in names else ():
         pairs = zip(figures.get(f"{OURS} {name}", []), figures.get(f"x264 {name}", []), strict=True)
         worst = min((ours - coded for ours, coded in pairs), default=0.0)
         metric = f"worst clip, {name} above libx264 veryfast CRF 23"

@@ -1,9 +1,12 @@
 """The benchmark's own instruments: what it calls quality, and the reader that has only a key."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 
 from benchmarks.attacks import Film
+from benchmarks.watermark import Result, _report
 from benchmarks.watermark_marks import Ours, OursInFreshHome
 from benchmarks.watermark_quality import equal_size, quality, xpsnr
 from tests.guarded_sora.provenance.watermark.films import textured
@@ -42,3 +45,14 @@ def test_a_process_with_only_the_key_reads_what_this_one_reads() -> None:
     assert fresh.read(FILM, 0x42)[:2] == (False, False)
     assert fresh.read(marked, 0x42)[2] == here.read(marked, 0x42)[2]
     fresh.close()
+
+
+def test_a_peer_is_reported_without_ours_beside_it() -> None:
+    options = Namespace(tuning=False, lines=480, seconds=2.0, fps=8.0, psnr=42.0)
+    result = Result(
+        mark="peer", clip="a", cell="none", kind="single", accepted=True, wrong=False,
+        log10_p=-9.6, bit_accuracy=1.0, kbps=0.0,
+    )  # fmt: skip
+    report = _report([result], {"x264 psnr dB": [41.0], "x264 ssim": [0.98]}, ["a"], [], options)
+    assert report["failed"] == [] and report["equal_size"] == []
+    assert not [row for row in report["rows"] if "worst clip" in row.metric]
