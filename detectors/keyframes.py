@@ -56,7 +56,7 @@ SAME_CELLS = 64
 """Of 256: how much of what both pictures show may look different, as for cells under a mark's placement."""
 
 MOST_KEYFRAMES = 5_000
-"""Registered pictures up to which they are searched: about 100 megabytes."""
+"""Registered pictures up to which they are searched: 130 megabytes, 130 ms of CPU a look."""
 
 _LEAST_CELLS = 20
 _LEAST_VOTES = 3
