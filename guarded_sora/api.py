@@ -85,6 +85,9 @@ class GuardedSora:
         seed: int | None = None,
         image: str | Path | None = None,
         video: str | Path | None = None,
+        until: str | Path | None = None,
+        loop: bool = False,
+        mask: str | Path | None = None,
         profile: tuple[str, ...] = (),
         expand: str = "",
         output: str | Path | None = None,
@@ -92,6 +95,9 @@ class GuardedSora:
         progress: Progress | None = None,
     ) -> Release:
         """Make one film of ``prompt``: checked, marked, signed and logged.
+
+        It begins with ``image`` or goes on from ``video``, and ends with ``until`` (a picture or a film) or,
+        with ``loop``, where it began. With ``mask`` (a picture, light where) ``video`` is made anew.
 
         Raises:
             Blocked: the policy refused; ``decision`` says by which rules.
@@ -106,6 +112,9 @@ class GuardedSora:
             seed=seed,
             image=_path(image),
             video=_path(video),
+            until=_path(until),
+            loop=loop,
+            mask=_path(mask),
             profile=profile,
             expand=expand,
         )

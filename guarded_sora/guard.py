@@ -317,6 +317,9 @@ def _generation_request(approved: Approved, seed: int) -> GenerationRequest:
         seed=seed,
         image=approved.inputs.image,
         video=approved.inputs.video,
+        until=approved.inputs.until,
+        loop=request.loop,
+        mask=approved.inputs.mask,
     )
 
 

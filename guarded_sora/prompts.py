@@ -18,6 +18,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 48, 4096
 LONGEST_PROMPT = 100_000  # characters; more is no description of a film but an attempt on the matcher
 LONGEST_SECONDS = 60.0
 LARGEST_COUNT = 16
+INPUT_FILES = ("image", "video", "until", "mask")
 LARGEST_INPUT = 11 * 1024 * 1024  # bytes of an image or video prompt that may wait, encrypted, in a case
 
 
@@ -25,6 +26,8 @@ LARGEST_INPUT = 11 * 1024 * 1024  # bytes of an image or video prompt that may w
 class PromptRequest:
     """One request for a film. ``image`` and ``video`` are files that the film starts from.
 
+    ``until`` is a picture or film that it ends with, ``loop`` lets it come back to its first picture, and
+    ``mask`` is a picture, light where ``video`` is to be made anew.
     ``expand`` names who says in full what the prompt leaves open: ``grammar``, the folder of a language
     model, or nobody.
 
@@ -38,6 +41,9 @@ class PromptRequest:
     seed: int | None = None
     image: Path | None = None
     video: Path | None = None
+    until: Path | None = None
+    loop: bool = False
+    mask: Path | None = None
     profile: tuple[str, ...] = ()
     expand: str = ""
 
@@ -60,6 +66,10 @@ class PromptRequest:
         plan_labels(self.profile)  # refuses a law that is not known, before anything is made
         if self.image is not None and self.video is not None:
             raise UsageError("Give an image or a video to start from, not both.")
+        if self.mask is not None and (self.video is None or self.until is not None or self.loop):
+            raise UsageError("A mask goes with a video, and with nothing that the film should end with.")
+        if self.loop and (self.until is not None or self.video is not None):
+            raise UsageError("A loop ends as it begins: give a picture to start from, or nothing.")
 
     @property
     def words(self) -> str:
@@ -72,8 +82,8 @@ class PromptRequest:
             "seconds_ms": round(self.seconds * 1000),
             "size": list(self.size) if self.size else None,
             "seed": self.seed,
-            "image": self.image is not None,
-            "video": self.video is not None,
+            **{name: getattr(self, name) is not None for name in INPUT_FILES},
+            "loop": self.loop,
             "profile": list(self.profile),
             "expand": bool(self.expand),
         }
@@ -86,7 +96,7 @@ class PromptRequest:
         """
         document = {item.name: getattr(self, item.name) for item in fields(self)}
         document["prompt"] = self.words
-        for name in ("image", "video"):
+        for name in INPUT_FILES:
             path = document[name]
             document[name] = None if path is None else _read_input(path)
         return orjson.dumps(document)
@@ -95,8 +105,8 @@ class PromptRequest:
     def unpack(cls, data: bytes, folder: Path) -> PromptRequest:
         """The request that :meth:`pack` wrote; its input files are laid into ``folder``."""
         document = orjson.loads(data)
-        for name in ("image", "video"):
-            if document[name] is not None:
+        for name in INPUT_FILES:
+            if document.get(name) is not None:
                 path = folder / f"{name}{document[name]['suffix']}"
                 path.write_bytes(base64.b64decode(document[name]["data"]))
                 document[name] = path

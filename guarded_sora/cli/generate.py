@@ -28,6 +28,11 @@ from guarded_sora.settings import Settings
 )
 @click.option("--image", type=click.Path(path_type=Path), help="A picture to start from.")
 @click.option("--video", type=click.Path(path_type=Path), help="A film to continue.")
+@click.option("--until", type=click.Path(path_type=Path), help="A picture or a film to end with.")
+@click.option("--loop", is_flag=True, help="Come back to the first picture.")
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="A picture: make the film anew where it is light."
+)
 @click.option("--seconds", type=float, default=2.0, show_default=True, help="Length.")
 @click.option("--size", help="WIDTHxHEIGHT (default: what the generator makes best).")
 @click.option("--seed", type=int, help="The same seed gives the same film.")
@@ -42,6 +47,9 @@ def command(
     output: Path,
     image: Path | None,
     video: Path | None,
+    until: Path | None,
+    loop: bool,
+    mask: Path | None,
     seconds: float,
     size: str | None,
     seed: int | None,
@@ -71,6 +79,9 @@ def command(
         seed=seed,
         image=image,
         video=video,
+        until=until,
+        loop=loop,
+        mask=mask,
         profile=laws(profile),
         expand=expand,
     )

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-PromptKind = Literal["text", "image", "video"]
+PromptKind = Literal["text", "image", "video", "until", "loop", "mask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,10 @@ class BackendInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """What to make. ``image``/``video``: uint8 (H, W, 3) / (T, H, W, 3) sRGB or None.
+    """What to make. ``image``/``video``: uint8 (H, W, 3) / (T, H, W, 3) sRGB or None: what it begins with.
 
+    ``until``: uint8 (T, H, W, 3) or None, what it ends with, T = 1 for a picture; with ``loop`` it comes back
+    to its first picture. ``mask``: bool (H, W) or None, True where ``video`` is made anew.
     ``width``/``height``/``fps`` are None for the backend's native ones; ``seconds`` > 0.
     """
 
@@ -58,6 +60,9 @@ class GenerationRequest:
     negative_prompt: str = field(default="", repr=False)
     image: NDArray[np.uint8] | None = field(default=None, repr=False)
     video: NDArray[np.uint8] | None = field(default=None, repr=False)
+    until: NDArray[np.uint8] | None = field(default=None, repr=False)
+    loop: bool = False
+    mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -21,35 +21,22 @@ from torch import Tensor
 
 from guarded_sora.generation.cascade import pieces, refine, slower_to_faster, smaller_to_larger
 from guarded_sora.generation.conditioning import StepCall, solve
+from guarded_sora.generation.given import Canvas, Given, planned
 from guarded_sora.generation.models.autoencoder import SPACE, TIME, Cache, VideoAutoencoder, latent_frames
 from guarded_sora.generation.models.base import Output, Pipeline, split
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import Reading, read_prompt
+from guarded_sora.generation.windows import WINDOW
 
 BASE_SIDE, BASE_FPS = 128, 8.0
 """What the base model makes: side in pixels, frames a second."""
 NATIVE, NATIVE_FPS = 256, 16.0
 """What comes out of the cascade."""
-WINDOW = 5
-"""Latent frames of one window: 17 frames."""
-OVERLAP = 2
-"""Latent frames that a following window takes over from the one before."""
 CHUNK = 4
 """Latent frames that the autoencoder works on at once; the result does not depend on it."""
 
 StepEnd = Callable[["GuardedSoraPipeline", int, Any, dict[str, Any]], dict[str, Any]]
-
-
-def passes(total: int, known: int = 0) -> int:
-    """How often the network solves the flow for ``total`` latent frames of which ``known`` are given."""
-    count = 0
-    if not known:
-        count, known = 1, 1
-    while known < total:
-        known += WINDOW - (known if known < WINDOW else OVERLAP)
-        count += 1
-    return count
 
 
 def base_frames(frames: int, fps: float) -> int:
@@ -59,11 +46,23 @@ def base_frames(frames: int, fps: float) -> int:
 
 
 def evaluations(
-    frames: int, known: int, fps: float, steps: int, refine_steps: int, *, larger: bool = True
+    frames: int,
+    fps: float,
+    steps: int,
+    refine_steps: int,
+    *,
+    larger: bool = True,
+    begin: int = 0,
+    end: int = 0,
+    loop: bool = False,
+    anew: bool = False,
 ) -> int:
-    """Solver steps of a whole call for ``frames`` frames at ``fps``, ``known`` base latent frames given."""
+    """Solver steps of a whole call for ``frames`` frames at ``fps``.
+
+    ``begin`` and ``end`` base latent frames are given; see :mod:`guarded_sora.generation.given`.
+    """
     slow = base_frames(frames, fps)
-    total = steps * passes(latent_frames(slow), known)
+    total = steps * len(planned(latent_frames(slow), begin=begin, end=end, loop=loop, anew=anew))
     fast = latent_frames(slow if fps == BASE_FPS else 2 * slow - 1)
     stages = (fps != BASE_FPS) + larger
     return total + stages * refine_steps * sum(1 for _ in pieces(fast))
@@ -157,6 +156,9 @@ class GuardedSoraPipeline(Pipeline):
         negative_prompt: str | None = None,
         image: NDArray[np.uint8] | None = None,
         video: NDArray[np.uint8] | None = None,
+        until: NDArray[np.uint8] | None = None,
+        loop: bool = False,
+        mask: NDArray[np.bool_] | None = None,
         height: int = NATIVE,
         width: int = NATIVE,
         num_frames: int = 33,
@@ -175,6 +177,9 @@ class GuardedSoraPipeline(Pipeline):
 
         ``image`` uint8 (H, W, 3) becomes the first frame; ``video`` uint8 (T, H, W, 3) at ``frame_rate``
         becomes the beginning, of which at most the last nine frames at 8 a second are taken over.
+        ``until`` uint8 (T, H, W, 3) is what the film ends with: of a film the first eight frames at 8 a
+        second, of a picture (T = 1) half a second. ``loop`` makes it come back to its first picture instead.
+        ``mask`` bool (H, W): where ``video``, from its first frame on, is made anew; the rest stays.
         ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of 128x128 goes without
         the spatial one. ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
         ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
@@ -190,6 +195,10 @@ class GuardedSoraPipeline(Pipeline):
             raise ValueError(f"frame_rate must be {BASE_FPS:g} or {NATIVE_FPS:g}")
         if image is not None and video is not None:
             raise ValueError("give an image or a video, not both")
+        if mask is not None and (video is None or until is not None or loop):
+            raise ValueError("a mask goes with a video, and with nothing that the film should end with")
+        if loop and (until is not None or video is not None):
+            raise ValueError("a loop ends as it begins: give it a picture to begin with, or nothing")
         if output_type not in ("np", "pt", "uint8", "latent"):
             raise ValueError(f"output_type {output_type!r} is none of np, pt, uint8, latent")
         frames = base_frames(num_frames, frame_rate)
@@ -202,19 +211,16 @@ class GuardedSoraPipeline(Pipeline):
         if negative_prompt:
             row = read_prompt(negative_prompt).tokens
             avoid = torch.tensor([row] * len(prompts), device=tokens.device)
-        known = None
-        if image is not None or video is not None:
-            film = image[None] if image is not None else video
-            assert film is not None
-            if fast:  # every second frame, so that the last one stays
-                film = film[(len(film) - 1) % 2 :: 2]
-            known = self.encode_film(film[-(1 + 2 * TIME) :]).expand(len(prompts), -1, -1, -1, -1)
+        if until is not None or loop:
+            frames = max(frames, 1 + (WINDOW - 1) * TIME)
+            num_frames = 2 * frames - 1 if fast else frames
+        given = self._given(image, video, until, mask, fast=fast, loop=loop)
         request = _Run(
             tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
             refine_steps=refine_steps, guidance=guidance_scale,
             callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
         )  # fmt: skip
-        made: Iterator[Tensor] = iter((self._passes(request, known, latent_frames(frames)),))
+        made: Iterator[Tensor] = iter((self._passes(request, given, latent_frames(frames)),))
         if fast:
             faster = slower_to_faster(self._decode(made))
             made = self._refine(request, self.temporal, self._encode(faster))
@@ -227,35 +233,68 @@ class GuardedSoraPipeline(Pipeline):
         else:
             shown = [_shown(part, height, width, output_type) for part in self._decode(made)]
             out = torch.cat(shown, 1)
+            if mask is not None and video is not None:
+                out = paste(out, video, mask)
             out = out.permute(0, 1, 4, 2, 3) if output_type == "pt" else out.numpy()
         self.maybe_free_model_hooks()
         return VideoOutput(frames=out, readings=readings) if return_dict else (out, readings)
 
-    def _passes(self, run: _Run, known: Tensor | None, total: int) -> Tensor:
-        """Base latents (B, C, total, 16, 16) of how things look: the first frame, then window after window.
+    def _given(
+        self,
+        image: NDArray[np.uint8] | None,
+        video: NDArray[np.uint8] | None,
+        until: NDArray[np.uint8] | None,
+        mask: NDArray[np.bool_] | None,
+        *,
+        fast: bool,
+        loop: bool,
+    ) -> Given:
+        """Pictures and films as base latents. The base model sees every second frame of a ``fast`` film."""
+        step = 2 if fast else 1
+        if mask is not None and video is not None:
+            whole = self.encode_film(video[::step])
+            return Given(whole=whole, anew=_cells(mask).to(whole.device))
+        begin = end = None
+        if image is not None:
+            begin = self.encode_film(image[None])
+        elif video is not None:  # the last frame stays
+            film = video[(len(video) - 1) % step :: step]
+            begin = self.encode_film(film[-(1 + (2 if until is None else 1) * TIME) :])
+        if until is not None:
+            end = self._encode_end(until[::step])
+        return Given(begin=begin, end=end, loop=loop)
 
-        The layout is made along with them and carried from window to window; ``known`` comes without.
+    def _encode_end(self, film: NDArray[np.uint8]) -> Tensor:
+        """The beginning of ``film`` as it is inside a film: one or two latents (1, C, 1 or 2, 16, 16)."""
+        groups = min(2, len(film) // TIME)
+        frames = film[: groups * TIME] if groups else np.repeat(film[:1], TIME, 0)
+        return self.encode_film(np.concatenate([frames[:1], frames]))[:, :, 1:]
+
+    def _passes(self, run: _Run, given: Given, total: int) -> Tensor:
+        """Base latents (B, C, total, 16, 16) of how things look, window by window.
+
+        The layout is made along with them and carried from window to window; what is given comes without.
         """
         side = BASE_SIDE // SPACE
         looks, places = self.autoencoder.config.channels, self.transformer.config.layout
         shape = (len(run.tokens), looks + places, WINDOW, side, side)
         if run.noise is not None and tuple(run.noise.shape) != shape:
             raise ValueError(f"latents must have the shape {shape}")
-        made, noise, unplaced = known, run.noise, known is not None
-        if made is not None:
-            made = F.pad(made, (0, 0, 0, 0, 0, 0, 0, places))
-        for _ in range(passes(total, 0 if known is None else known.shape[2])):
-            start = self._draw(run, shape) if noise is None else noise.to(self._execution_device)
-            noise = start
-            if made is None:
-                made = self._solve(run, start[:, :, :1], None)
-                continue  # the first window starts from the same noise
-            given = made if made.shape[2] < WINDOW else made[:, :, -OVERLAP:]
-            window = self._solve(run, start, given, places if unplaced else 0)
-            made, unplaced = torch.cat([made[:, :, : -given.shape[2]], window], 2), False
-            noise = None
-        assert made is not None
-        return made[:, :looks, :total]
+        noise = None if run.noise is None else run.noise.to(self._execution_device)
+        like = torch.empty(shape, device=self._execution_device, dtype=self.transformer.dtype)
+        canvas = Canvas(given, total, like, looks)
+        for window in given.plan(total):
+            noise = self._draw(run, shape) if noise is None else noise
+            known, mask = canvas.open(window)
+            made = self._solve(run, noise[:, :, : window.length], known, mask)
+            canvas.close(window, made)
+            if window.length == 1 and given.loop:
+                picture = self.autoencoder.decode(made[:, :looks])
+                still = self.autoencoder.encode(picture.expand(-1, -1, 1 + TIME, -1, -1))
+                canvas.lay_end(still[:, :, 1:])
+            # The first window starts from the same noise as the first frame.
+            noise = noise if window.length == 1 else None
+        return canvas.looks
 
     def _draw(self, run: _Run, shape: tuple[int, ...]) -> Tensor:
         """Noise of a shape from the run's generator, wherever that lives."""
@@ -278,18 +317,10 @@ class GuardedSoraPipeline(Pipeline):
 
         return report
 
-    def _solve(self, run: _Run, start: Tensor, given: Tensor | None, unplaced: int = 0) -> Tensor:
-        """One pass of the base model: latents from noise ``start``, whose beginning is ``given``.
-
-        The last ``unplaced`` channels of what is given are not known.
-        """
-        known, mask = torch.zeros_like(start), torch.zeros_like(start)
-        if given is not None:
-            known[:, :, : given.shape[2]] = given
-            mask[:, : start.shape[1] - unplaced, : given.shape[2]] = 1
-
-        # The first frame settles what the thing is; going on from it needs half the push.
-        guidance = run.guidance if given is None else 1 + (run.guidance - 1) / 2
+    def _solve(self, run: _Run, start: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+        """One pass of the base model: latents from noise ``start``, ``known`` where ``mask`` is 1."""
+        # The first frame settles what the thing is; going on from what is given needs half the push.
+        guidance = 1 + (run.guidance - 1) / 2 if mask.any() else run.guidance
         return solve(
             self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
             guidance=guidance, known=known, mask=mask, avoid=run.avoid, on_step=self._reporter(run),
@@ -311,6 +342,32 @@ def _shown(part: Tensor, height: int, width: int, output_type: str) -> Tensor:
         part = fit(part, height, width)
     frames = ((part.float().cpu() + 1) / 2).clamp(0, 1).permute(0, 2, 3, 4, 1)
     return (frames * 255).round().to(torch.uint8) if output_type == "uint8" else frames
+
+
+def _cells(mask: NDArray[np.bool_]) -> Tensor:
+    """The latent cells (16, 16), bool, that touch a place to be made anew, and their neighbours."""
+    wanted = torch.from_numpy(np.ascontiguousarray(mask)).float()[None, None, None]
+    square = fit(wanted, BASE_SIDE, BASE_SIDE)[:, 0]
+    cells = F.max_pool2d(F.max_pool2d(square, SPACE), 3, stride=1, padding=1)
+    return cells[0, 0] > 0
+
+
+def paste(made: Tensor, film: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Tensor:
+    """``made`` (B, T, H, W, 3) inside ``mask``, ``film`` (t, h, w, 3) outside.
+
+    Its last frame lasts to the end; the seam is blended over a few pixels.
+    """
+    height, width = made.shape[2:4]
+    wanted = fit(torch.from_numpy(np.ascontiguousarray(mask)).float()[None, None, None], height, width)
+    blur = max(1, round(min(height, width) / 64)) | 1
+    soft = F.avg_pool2d(F.max_pool2d(wanted[:, 0], blur, 1, blur // 2), blur, 1, blur // 2)[0, 0]
+    share = soft.clamp(0, 1)[None, None, :, :, None]
+    frames = [film[min(t, len(film) - 1)] for t in range(made.shape[1])]
+    kept = fit(torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None].float() / 255, height, width)
+    kept = kept.clamp(0, 1).permute(0, 2, 3, 4, 1)
+    if made.dtype == torch.uint8:
+        return ((made / 255 * share + kept * (1 - share)) * 255).round().to(torch.uint8)
+    return made * share + kept * (1 - share)
 
 
 def fit(film: Tensor, height: int, width: int) -> Tensor:

@@ -124,13 +124,34 @@ def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -
     mask = torch.zeros_like(latents)
     if latents.shape[2] == 1:
         return mask  # a still given whole would teach nothing
+    more = config.known_one + config.known_more
     for row, chance in enumerate(torch.rand(len(latents), generator=generator).tolist()):
         if chance < config.known_one:
             mask[row, :, :1] = 1
-        elif chance < config.known_one + config.known_more:
+        elif chance < more:
             mask[row, :, : 2 + row % 2] = 1
+        elif chance < more + config.known_other:
+            mask[row] = _other_mask(latents[row], generator)
     blind = torch.rand(len(latents), generator=generator) < config.layout_unknown
     mask[blind, -LAYOUT:] = 0
+    return mask
+
+
+def _other_mask(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """(C, K, h, w): the end is given, or both ends, or everything but a box that lasts the whole film."""
+    mask = torch.zeros_like(latents)
+    kind, length = torch.randint(3, (2,), generator=generator).tolist()
+    if kind == 2:
+        height, width = latents.shape[-2:]
+        tall, wide = torch.randint(height // 4, height * 3 // 4 + 1, (2,), generator=generator).tolist()
+        top = int(torch.randint(height - tall + 1, (1,), generator=generator))
+        left = int(torch.randint(width - wide + 1, (1,), generator=generator))
+        mask[:] = 1
+        mask[..., top : top + tall, left : left + wide] = 0
+        return mask
+    mask[:, -(1 + length % 2) :] = 1
+    if kind == 1:
+        mask[:, : 1 + length // 2] = 1
     return mask
 
 

@@ -73,6 +73,8 @@ class BaseConfig:
     """Rows whose given frames come without their layout, as image and video prompts do."""
     known_more: float = 0.10
     """Rows whose first two or three latent frames are given (video prompts, long films)."""
+    known_other: float = 0.15
+    """Rows whose end is given, or both ends, or all but a box: films led up to, joined, and filled in."""
     time_mean: float = 0.9
     still_time_mean: float = 0.3
     """Mean of the logit of time: more numbers say the same in a film, so it bears more noise."""

@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.errors import BackendUnavailable, GenerationFailed, UsageError
 from guarded_sora.generation.backends.frames import Stopped, check_request
-from guarded_sora.generation.contract import BackendInfo, Clip, GenerationRequest, OnStep, StepEvent
+from guarded_sora.generation.contract import (
+    BackendInfo,
+    Clip,
+    GenerationRequest,
+    OnStep,
+    PromptKind,
+    StepEvent,
+)
 from guarded_sora.generation.packaged import WEIGHTS, digest, facts
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ FPS, SLOW = 16.0, 8.0
 STEPS, REFINE_STEPS = 12, 4
 GUIDANCE = 6.0
 MAX_SECONDS = 60.0
+SHORTEST_ENDING = 2.0
 
 
 class BuiltinBackend:
@@ -40,7 +48,7 @@ class BuiltinBackend:
             licence="Apache-2.0",
             weights_sha256=digest(folder),
             data_digest=known.get("data_digest"),
-            accepts=frozenset({"text", "image", "video"}),
+            accepts=frozenset(get_args(PromptKind)),
             size_multiple=2,
             frame_step=8,
             native_fps=FPS,
@@ -87,14 +95,14 @@ class BuiltinBackend:
 
     def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
         """Make the clip; see ``VideoBackend``."""
-        check_request(request)
+        check_request(request, self._info.accepts)
         fps = FPS if request.fps is None or request.fps > SLOW else SLOW
         notes: list[str] = []
         if request.fps not in (None, fps):
             notes.append(f"The generator makes {SLOW:g} or {FPS:g} frames a second; the clip has {fps:g}.")
         if request.seconds > MAX_SECONDS:
             raise UsageError(f"The built-in generator makes at most {MAX_SECONDS:g} seconds; ask for less.")
-        frames = whole_frames(request.seconds, fps)
+        frames = whole_frames(_seconds(request, fps, notes), fps)
         height, width = _sizes(request, notes)
         steps = STEPS if request.steps is None else request.steps
         guidance = GUIDANCE if request.guidance is None else request.guidance
@@ -105,7 +113,7 @@ class BuiltinBackend:
                 guidance=guidance,
             )  # fmt: skip
         reading = out.readings[0]
-        if request.image is not None or request.video is not None:
+        if any(given is not None for given in (request.image, request.video, request.until)):
             notes.append("A picture was given; the model learned only its own small world of drawings.")
         return Clip(
             frames=np.ascontiguousarray(out.frames[0]),
@@ -126,13 +134,10 @@ class BuiltinBackend:
 
         from guarded_sora.generation.pipeline import BASE_SIDE, evaluations
 
-        known = 0 if request.image is None else 1
-        if request.video is not None:
-            slow = len(request.video) if fps == SLOW else (len(request.video) + 1) // 2
-            known = 1 + (min(slow, 9) - 1) // 4
         total = evaluations(
-            frames, known, fps, steps, REFINE_STEPS, larger=(height, width) != (BASE_SIDE, BASE_SIDE)
-        )
+            frames, fps, steps, REFINE_STEPS, larger=(height, width) != (BASE_SIDE, BASE_SIDE),
+            loop=request.loop, anew=request.mask is not None, **_given(request, fps),
+        )  # fmt: skip
 
         def step_end(_pipeline: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             if on_step is not None:
@@ -155,6 +160,9 @@ class BuiltinBackend:
                 negative_prompt=request.negative_prompt or None,
                 image=request.image,
                 video=request.video,
+                until=request.until,
+                loop=request.loop,
+                mask=request.mask,
                 height=height,
                 width=width,
                 num_frames=frames,
@@ -173,6 +181,31 @@ class BuiltinBackend:
             raise GenerationFailed(
                 f"The built-in generator failed ({type(error).__name__}); try the default size and length."
             ) from error
+
+
+def _seconds(request: GenerationRequest, fps: float, notes: list[str]) -> float:
+    """How long the film becomes: a masked film keeps its length, one with an end has at least 2 seconds."""
+    if request.mask is not None and request.video is not None:
+        return min(request.seconds, len(request.video) / fps)
+    if (request.until is not None or request.loop) and request.seconds < SHORTEST_ENDING:
+        notes.append(f"A film with a given end has at least {SHORTEST_ENDING:g} seconds.")
+        return SHORTEST_ENDING
+    return request.seconds
+
+
+def _given(request: GenerationRequest, fps: float) -> dict[str, int]:
+    """How many base latent frames are given at the beginning and at the end."""
+    if request.mask is not None:
+        return {"begin": 0, "end": 0}
+    step = 1 if fps == SLOW else 2
+    begin = 0 if request.image is None else 1
+    if request.video is not None:
+        slow = -(-len(request.video) // step)
+        begin = 1 + (min(slow, 9 if request.until is None else 5) - 1) // 4
+    end = int(request.loop)
+    if request.until is not None:
+        end = max(1, min(2, -(-len(request.until) // step) // 4))
+    return {"begin": begin, "end": end}
 
 
 def whole_frames(seconds: float, fps: float) -> int:

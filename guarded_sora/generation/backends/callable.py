@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from guarded_sora.errors import GenerationFailed, GuardedSoraError
 from guarded_sora.generation.backends.frames import Stopped, check_request, to_frames
@@ -12,6 +12,7 @@ from guarded_sora.generation.contract import (
     Clip,
     GenerationRequest,
     OnStep,
+    PromptKind,
     StepEvent,
     VideoBackend,
 )
@@ -39,7 +40,7 @@ class CallableBackend:
             name=f"callable:{label}",
             version=version,
             licence=licence,
-            accepts=frozenset({"text", "image", "video"}),
+            accepts=frozenset(get_args(PromptKind)),
             size_multiple=1,
             native_fps=native_fps,
             max_frames=1_000_000,
@@ -51,7 +52,7 @@ class CallableBackend:
 
     def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
         """Call the function and check what it returns; every exception becomes ``GenerationFailed``."""
-        check_request(request)
+        check_request(request, self._info.accepts)
         try:
             made = self._function(request)
             if isinstance(made, Clip):

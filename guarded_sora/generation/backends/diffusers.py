@@ -167,10 +167,7 @@ class DiffusersBackend:
 
     def generate(self, request: GenerationRequest, on_step: OnStep | None = None) -> Clip:
         """Make the clip; see ``VideoBackend``. A stopped pipeline works again at the next call."""
-        check_request(request)
-        for kind, picture in (("image", request.image), ("video", request.video)):
-            if picture is not None and kind not in self._info.accepts:
-                raise UsageError(f"This pipeline takes no {kind} prompt; load its {kind}-to-video sibling.")
+        check_request(request, self._info.accepts)
         if request.image is None and request.video is None and "text" not in self._info.accepts:
             raise UsageError("This pipeline needs a picture or a film to start from; give one.")
         notes: list[str] = []

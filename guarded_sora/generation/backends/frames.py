@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.errors import GenerationFailed, UsageError
-from guarded_sora.generation.contract import GenerationRequest
+from guarded_sora.generation.contract import GenerationRequest, PromptKind
 
 MAX_SIDE = 16_384
 MAX_PIXELS = 4_000_000_000
@@ -20,8 +20,8 @@ class Stopped(Exception):
     """Raised inside a third-party loop to end it: on_step said no."""
 
 
-def check_request(request: GenerationRequest) -> None:
-    """Raise ``UsageError`` where a request cannot be made by any backend."""
+def check_request(request: GenerationRequest, accepts: frozenset[PromptKind]) -> None:
+    """Raise ``UsageError`` where no backend can make a request, or none that only ``accepts`` so much."""
     if not request.prompt.strip():
         raise UsageError("The prompt is empty; say what to make.")
     if not (math.isfinite(request.seconds) and 0 < request.seconds <= 3600):
@@ -41,7 +41,31 @@ def check_request(request: GenerationRequest) -> None:
         raise UsageError("The seed must fit into 64 bits.")
     if request.image is not None and request.video is not None:
         raise UsageError("Give an image or a video as prompt, not both.")
-    for name, picture, axes in (("image", request.image, 3), ("video", request.video, 4)):
+    _check_prompts(request, accepts)
+
+
+def _check_prompts(request: GenerationRequest, accepts: frozenset[PromptKind]) -> None:
+    for kind, wanted in (
+        ("image", request.image is not None),
+        ("video", request.video is not None),
+        ("until", request.until is not None),
+        ("loop", request.loop),
+        ("mask", request.mask is not None),
+    ):
+        if wanted and kind not in accepts:
+            sibling = f"; load its {kind}-to-video sibling" if kind in ("image", "video") else ""
+            raise UsageError(f"This generator takes no {kind} prompt{sibling or '; leave it out'}.")
+    if request.mask is not None and (request.video is None or request.until is not None or request.loop):
+        raise UsageError("A mask goes with a film to be changed, and with nothing it should end with.")
+    if request.loop and (request.until is not None or request.video is not None):
+        raise UsageError("A loop ends as it begins: give a picture to begin with, or nothing.")
+    if request.mask is not None and (request.mask.dtype != np.bool_ or request.mask.ndim != 2):
+        raise UsageError("The mask must be bool with 2 axes, True where the film is made anew.")
+    for name, picture, axes in (
+        ("image", request.image, 3),
+        ("video", request.video, 4),
+        ("until", request.until, 4),
+    ):
         if picture is None:
             continue
         shape = np.shape(picture)

@@ -21,7 +21,6 @@ from guarded_sora.generation.models.transformer import (
     from_patches,
     to_patches,
 )
-from guarded_sora.generation.pipeline import passes
 from guarded_sora.generation.vocabulary import MAX_TOKENS, read_prompt
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
@@ -155,14 +154,6 @@ def test_the_flow_of_a_perfect_model_leads_to_the_clean_latents() -> None:
     )  # type: ignore[arg-type]  # fmt: skip
     assert torch.allclose(made, clean, atol=1e-5)
     assert all(torch.allclose(guess, clean, atol=1e-5) for guess in guesses)
-
-
-@pytest.mark.parametrize(
-    ("total", "known", "count"),
-    [(1, 0, 1), (2, 0, 2), (5, 0, 2), (6, 0, 3), (8, 0, 3), (9, 0, 4), (5, 1, 1), (3, 3, 0)],
-)
-def test_number_of_passes(total: int, known: int, count: int) -> None:
-    assert passes(total, known) == count
 
 
 def test_fresh_transformer_predicts_nothing() -> None:
