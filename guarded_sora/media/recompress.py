@@ -55,7 +55,8 @@ def recompress(frames: NDArray[np.uint8], *, fps: float, codec: Codec, quality: 
 
 def _film(frames: NDArray[np.uint8], fps: float, codec: Codec, quality: int) -> Recompressed:
     name, options = {
-        "h264": ("libx264", {"crf": str(quality), "preset": "veryfast"}),
+        # x264's macroblock tree gives other bits now and then for the same frames, even in one thread.
+        "h264": ("libx264", {"crf": str(quality), "preset": "veryfast", "x264-params": "mbtree=0"}),
         "vp9": ("libvpx-vp9", {"crf": str(quality), "b": "0", "deadline": "realtime", "cpu-used": "8"}),
         "mpeg4": ("mpeg4", {}),
         "mjpeg": ("mjpeg", {}),

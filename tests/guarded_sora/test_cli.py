@@ -312,7 +312,15 @@ def test_an_internal_error_is_one_sentence_with_status_3(run: Run, monkeypatch: 
 @pytest.mark.slow
 def test_train_runs_from_the_command_line(home: Path, tmp_path: Path) -> None:
     """A run of one tiny step: the command, the configuration and the exported weights are real."""
-    tiny = ["half_steps=1", "full_steps=1", "batch=1", "frames=5", "save_every=1", "producer=false"]
+    tiny = [
+        "steps=2",
+        "encoder_steps=1",
+        "fit_batches=1",
+        "batch=1",
+        "frames=5",
+        "save_every=1",
+        "producer=false",
+    ]
     settings = [word for item in tiny for word in ("--set", item)]
     done = command(["train", "autoencoder", "-o", str(tmp_path / "run"), *settings], home)
     assert done.returncode == 0, done.stderr
