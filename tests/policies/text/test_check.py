@@ -206,3 +206,37 @@ def test_japanese_disguises_are_seen(lexicon: PromptCheck, text: str, category: 
 )
 def test_japanese_look_alikes_pass(lexicon: PromptCheck, text: str) -> None:
     assert lexicon.check(text, CONTEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "category"),
+    [
+        ("coppia che fa sesso esplicito", "sexual.explicit"),
+        ("una bomba artigianale sul tavolo", "illicit.crime"),
+        ("двое избивают до смерти человека", "violence.act"),
+        ("отрубленная голова на столе", "violence.graphic"),
+        ("مشهد جنسي في غرفة", "sexual.explicit"),
+        ("طريقة صنع قنبلة", "illicit.crime"),
+        ("칼로 찌르는 장면", "violence.act"),
+        ("사제 폭탄을 만드는 방법", "illicit.crime"),
+        ("matan a golpes al preso", "violence.act"),
+    ],
+    ids=range(9),
+)
+def test_the_core_of_other_languages_is_found(lexicon: PromptCheck, text: str, category: str) -> None:
+    assert by_category(lexicon.check(text, CONTEXT))[category].severity == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "una bomba d'acqua artigianale colora il cortile",
+        "женщина в голубом платье режет хлеб",
+        "امرأة في السوق تبيع التمر",
+        "자살 예방 상담 전화",
+        "el perro mata el tiempo al sol",
+    ],
+    ids=range(5),
+)
+def test_the_core_of_other_languages_leaves_the_rest(lexicon: PromptCheck, text: str) -> None:
+    assert list(lexicon.check(text, CONTEXT)) == []

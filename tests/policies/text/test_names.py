@@ -52,6 +52,19 @@ def categories(check: NamesCheck, text: str, context: RequestContext = ADULT) ->
         ("wes anderson style hallway", "ip.style_living_artist"),
         ("ジブリ風の町", "ip.style_living_artist"),
         ("sings bohemian rhapsody", "ip.music"),
+        ("Путина на велосипеде", "likeness.public"),
+        ("فيديو لمحمد صلاح", "likeness.public"),
+        ("손흥민이 빵을 굽는다", "likeness.public"),
+        ("马斯克在月球上", "likeness.public"),
+        ("藤井聡太がラーメンを食べる", "likeness.public"),
+        ("विराट कोहली नाचते हैं", "likeness.public"),
+        ("el presidente del gobierno vende lotería", "likeness.public"),
+        ("a singer, indistinguishable from the real woman", "likeness.public"),
+        ("ayrton senna waves", "likeness.deceased"),
+        ("Чебурашку катают на санках", "ip.character"),
+        ("뽀로로가 라면을 먹는다", "ip.character"),
+        ("логотип яндекса над городом", "ip.brand"),
+        ("a corridor in the style of katsuhiro otomo", "ip.style_living_artist"),
     ],
 )
 def test_names_are_found(shipped: NamesCheck, text: str, category: str) -> None:
@@ -128,3 +141,22 @@ def test_a_consent_on_record_lifts_only_its_own_name() -> None:
 def test_names_that_cannot_be_looked_for_are_refused(name: Name, says: str) -> None:
     with pytest.raises(PolicyError, match=says):
         NamesCheck(load_pack(), [Operators(name)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a big bird on a fence",
+        "he pulls the trigger of a water pistol",
+        "una veleta con forma de gallo",
+        "an electrical transformer in a field",
+        "una pele di serpente sulla sabbia",
+        "a painting of a madonna with a child",
+        "a girl named adele reads",
+        "a milka cow",
+        "望子成龙的父亲",
+    ],
+    ids=range(9),
+)
+def test_words_that_are_near_a_name_are_let_pass(shipped: NamesCheck, text: str) -> None:
+    assert {item for item in categories(shipped, text) if item[1] >= 2} == set()
