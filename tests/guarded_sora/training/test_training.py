@@ -162,7 +162,7 @@ def test_words_are_dropped_but_the_object_stays_unless_all_go() -> None:
 
 
 def test_masks_give_beginnings_only_and_never_a_whole_still() -> None:
-    config = BaseConfig(known_one=0.4, known_more=0.4)
+    config = BaseConfig(known_one=0.4, known_more=0.4, known_other=0.0)
     mask = draw_mask(torch.zeros(200, 4 + LAYOUT, 5, 2, 2), config, torch.Generator().manual_seed(0))
     assert torch.equal(mask[:, :1].expand(-1, 4, -1, -1, -1), mask[:, :4])
     given = mask[:, 0, :, 0, 0].sum(1).int().tolist()
@@ -172,6 +172,23 @@ def test_masks_give_beginnings_only_and_never_a_whole_still() -> None:
     assert set(given) == {0, 1, 2, 3}
     assert all((row[:-1] >= row[1:]).all() for row in mask[:, 0, :, 0, 0])
     assert draw_mask(torch.zeros(9, 4, 1, 2, 2), config, torch.Generator().manual_seed(0)).sum() == 0
+
+
+def test_other_masks_give_the_end_both_ends_or_all_but_a_box() -> None:
+    config = BaseConfig(known_one=0.0, known_more=0.0, known_other=1.0)
+    mask = draw_mask(torch.zeros(200, 4 + LAYOUT, 5, 16, 16), config, torch.Generator().manual_seed(0))
+    kinds = set()
+    for row in mask[:, 0]:
+        whole = row.flatten(1).mean(1)
+        if 0 < whole[0] < 1:
+            kinds.add("box")
+            assert (row == row[0]).all() and (row == 0).any()
+            continue
+        assert set(whole.tolist()) == {0.0, 1.0} and whole[-1] == 1, "whole frames, the last among them"
+        kinds.add("both ends" if whole[0] else "end")
+        middle = whole[whole.argmin() :]
+        assert (middle[:-1] <= middle[1:]).all(), "one gap"
+    assert kinds == {"end", "both ends", "box"}
 
 
 def test_a_producer_in_another_process_gives_what_it_would_give_here() -> None:
