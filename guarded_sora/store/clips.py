@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from guarded_sora.detectors.fingerprint import SecondHash
 from guarded_sora.errors import StoreError
 from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.store.access import refused
 from guarded_sora.store.bands import SEARCH_RADIUS, BandSearch, band_rows
 from guarded_sora.store.tables import clip_sources, clips, fingerprint_bands, fingerprints, manifests
 
@@ -85,7 +86,7 @@ class ClipStore:
             except IntegrityError:
                 continue
             except SQLAlchemyError as error:
-                raise _refused(error) from error
+                raise refused(error) from error
             return clip_id
         raise StoreError("No free clip id was found; check the random source of this machine.")
 
@@ -126,7 +127,7 @@ class ClipStore:
                     connection.execute(insert(clip_sources), row)
                 _insert_fingerprint(connection, clip_id, fingerprint)
         except SQLAlchemyError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def settle(self, clip_id: ClipId, *, state: ClipState, audit_seq: int | None = None) -> None:
         """Set the state, and the log's sequence number of the outcome where there is one."""
@@ -137,7 +138,7 @@ class ClipStore:
             with self._engine.begin() as connection:
                 connection.execute(update(clips).where(clips.c.clip_id == str(clip_id)).values(values))
         except SQLAlchemyError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def forget(self, clip_id: ClipId) -> None:
         """Drop fingerprint and manifest of a clip that was never released; its id stays used up."""
@@ -147,7 +148,7 @@ class ClipStore:
                 for table in (fingerprint_bands, fingerprints, manifests, clip_sources):
                     connection.execute(delete(table).where(table.c.clip_id == key))
         except SQLAlchemyError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def by_number(self, number: int) -> tuple[ClipRecord, ...]:
         """The clips whose mark carries ``number`` (40 bits)."""
@@ -244,10 +245,4 @@ def _insert_fingerprint(connection: Connection, clip_id: ClipId, fingerprint: Se
             for position, hashed in enumerate(fingerprint)
             for row in band_rows(hashed.bits, clip_id=key, position=position)
         ],
-    )
-
-
-def _refused(error: SQLAlchemyError) -> StoreError:
-    return StoreError(
-        f"The store's database refused ({type(error).__name__}); check disk space and access, then retry."
     )

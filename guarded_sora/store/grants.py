@@ -20,9 +20,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from guarded_sora.audit.entry import uuid7
 from guarded_sora.errors import StoreError, UsageError
 from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.store.access import refused
 from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import clip_notices, consent_grants, consent_uses, subjects
-from guarded_sora.store.works import refused
 
 CONSENT_WITHDRAWN = "consent_withdrawn"
 
@@ -141,7 +141,7 @@ class GrantBook:
                     )
                 connection.execute(insert(consent_grants), _grant_row(unsigned, signature))
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
         found = self.grant(unsigned.grant_id)
         assert found is not None
         return found
@@ -202,7 +202,7 @@ class GrantBook:
                 "This film was counted against the grant before; nothing was changed."
             ) from error
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
         return bool(counted)
 
     def revoke(self, grant_id: str, reason: str) -> tuple[GrantUse, ...]:
@@ -232,7 +232,7 @@ class GrantBook:
                 uses = _uses(connection, grant_id)
                 _put_notices(connection, grant_id, uses)
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
         return uses
 
     def uses(self, grant_id: str) -> tuple[GrantUse, ...]:
@@ -241,7 +241,7 @@ class GrantBook:
             with self._engine.connect() as connection:
                 return _uses(connection, grant_id)
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
 
     def notices(self, clip_id: ClipId) -> tuple[str, ...]:
         """Codes of what must be said of a clip, such as ``consent_withdrawn``."""
@@ -250,7 +250,7 @@ class GrantBook:
             with self._engine.connect() as connection:
                 return tuple(sorted(connection.execute(query).scalars()))
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
 
     def _grants(self, condition: Any) -> tuple[Grant, ...]:
         query = select(consent_grants).order_by(consent_grants.c.created_ms, consent_grants.c.grant_id)
@@ -260,7 +260,7 @@ class GrantBook:
             with self._engine.connect() as connection:
                 return tuple(_grant(row) for row in connection.execute(query).all())
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
 
 
 def now_ms() -> int:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from guarded_sora.errors import StoreError
 from guarded_sora.policies.pack import Pack
+from guarded_sora.store.access import refused
 from guarded_sora.store.stay_down_tables import policy_texts
 
 
@@ -48,7 +49,7 @@ class PolicyTexts:
         except IntegrityError:
             return  # another process was first
         except SQLAlchemyError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def text(self, digest: str) -> Mapping[str, bytes] | None:
         """The files of the pack with this digest, by name; None when it never decided here."""
@@ -57,7 +58,7 @@ class PolicyTexts:
             with self._engine.connect() as connection:
                 found = connection.execute(query).scalar()
         except SQLAlchemyError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         if found is None:
             return None
         try:
@@ -67,9 +68,3 @@ class PolicyTexts:
             raise StoreError(
                 f"The stored text of policy pack {digest[:12]} is damaged; restore the database."
             ) from error
-
-
-def _refused(error: SQLAlchemyError) -> StoreError:
-    return StoreError(
-        f"The store's database refused ({type(error).__name__}); check disk space and access, then retry."
-    )

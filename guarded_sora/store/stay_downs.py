@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from guarded_sora.detectors.fingerprint import MIN_QUALITY, SAME, SecondHash, match, mirrored
-from guarded_sora.errors import StoreError
 from guarded_sora.provenance.clip_id import ClipId
+from guarded_sora.store.access import reading, writing
 from guarded_sora.store.registry_tables import clip_notices
 from guarded_sora.store.stay_down_tables import stay_down_hashes, stay_downs
 
@@ -63,7 +61,7 @@ class StayDownBook:
     ) -> None:
         """Keep a film down because of ``case_id``; a second call for the same film changes nothing."""
         now = time.time_ns() // 1_000_000
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             same = select(stay_downs.c.stay_down_id).where(
                 stay_downs.c.case_id == case_id,
                 stay_downs.c.clip_id == (None if clip_id is None else str(clip_id)),
@@ -102,7 +100,7 @@ class StayDownBook:
     def lift(self, case_id: str) -> int:
         """Let what ``case_id`` kept down come back; returns how many films."""
         now = time.time_ns() // 1_000_000
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             connection.execute(
                 delete(clip_notices).where(clip_notices.c.cause == case_id, clip_notices.c.code == STAY_DOWN)
             )
@@ -172,7 +170,7 @@ class StayDownBook:
             .join(stay_downs, stay_downs.c.stay_down_id == stay_down_hashes.c.stay_down_id)
             .where(stay_downs.c.lifted_ms.is_(None), stay_down_hashes.c.quality >= MIN_QUALITY)
         )
-        with self._lock, self._reading() as connection:
+        with self._lock, reading(self._engine) as connection:
             newest, lifted = connection.execute(state).one()
             if self._index is None or self._index[0] != (newest, lifted):
                 found = connection.execute(rows).all()
@@ -187,7 +185,7 @@ class StayDownBook:
             .where(stay_down_hashes.c.stay_down_id == stay_down_id)
             .order_by(stay_down_hashes.c.position)
         )
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [
                 SecondHash(
                     second=row.second_ms / 1000,
@@ -204,7 +202,7 @@ class StayDownBook:
             .where(condition, stay_downs.c.lifted_ms.is_(None))  # type: ignore[arg-type]
             .order_by(stay_downs.c.stay_down_id)
         )
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return tuple(
                 StayDown(
                     stay_down_id=row.stay_down_id,
@@ -217,22 +215,6 @@ class StayDownBook:
                 for row in connection.execute(query)
             )
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise _refused(error) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise _refused(error) from error
-
 
 def _put_notice(connection: Connection, clip_id: ClipId, case_id: str, now: int) -> None:
     row = {"clip_id": str(clip_id), "code": STAY_DOWN, "cause": case_id}
@@ -241,9 +223,3 @@ def _put_notice(connection: Connection, clip_id: ClipId, case_id: str, now: int)
     )
     if connection.execute(known).first() is None:
         connection.execute(insert(clip_notices).values(**row, since_ms=now))
-
-
-def _refused(error: SQLAlchemyError) -> StoreError:
-    return StoreError(
-        f"The store's database refused ({type(error).__name__}); check disk space and access, then retry."
-    )

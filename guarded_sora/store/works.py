@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -18,6 +18,7 @@ from guarded_sora.detectors.fingerprint import SecondHash
 from guarded_sora.detectors.gallery import WorkHashes, WorkHit, WorkKeyframes, WorkReference
 from guarded_sora.detectors.keyframes import MODEL, Keyframe, unpacked
 from guarded_sora.errors import StoreError, UsageError
+from guarded_sora.store.access import reading, refused, writing
 from guarded_sora.store.bands import SEARCH_RADIUS, BandSearch, band_rows, hash_rows
 from guarded_sora.store.registry_keys import RegistryKeys
 from guarded_sora.store.registry_tables import (
@@ -122,7 +123,7 @@ class WorkRegister:
         try:
             found = self._bands.near(bits, within=within)
         except SQLAlchemyError as error:
-            raise refused(error) from error
+            raise refused(error, "registry") from error
         return tuple(
             WorkHit(reference=row.reference_id, position=row.position, distance=distance)
             for row, distance in found
@@ -171,31 +172,16 @@ class WorkRegister:
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-                connection.execute(
-                    update(registry_state)
-                    .where(registry_state.c.id == _STATE)
-                    .values(revision=registry_state.c.revision + 1)
-                )
-        except SQLAlchemyError as error:
-            raise refused(error) from error
+        with writing(self._engine, "registry") as connection:
+            yield connection
+            connection.execute(
+                update(registry_state)
+                .where(registry_state.c.id == _STATE)
+                .values(revision=registry_state.c.revision + 1)
+            )
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise refused(error) from error
-
-
-def refused(error: SQLAlchemyError) -> StoreError:
-    """The database's refusal in our words."""
-    return StoreError(
-        f"The registry's database refused ({type(error).__name__}); check disk space and access, then retry."
-    )
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._engine, "registry")
 
 
 def existing(connection: Connection, subject_id: str) -> Kind:
