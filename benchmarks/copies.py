@@ -75,7 +75,18 @@ class Register:
         )
 
     def resembling_works(self, bits: bytes, *, within: int) -> Sequence[WorkHit]:
-        raise NotImplementedError("a register of this size is compared whole")
+        every = self.work_hashes(most=0)
+        assert every is not None
+        wanted = np.frombuffer(bits, dtype=np.uint64)
+        distances = np.bitwise_count(every.bits ^ wanted).sum(1)
+        return [
+            WorkHit(
+                reference=every.references[place],
+                position=every.positions[place],
+                distance=int(distances[place]),
+            )
+            for place in np.flatnonzero(distances <= within)
+        ]
 
 
 def _batch(film: Film) -> FrameBatch:

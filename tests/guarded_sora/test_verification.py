@@ -22,6 +22,7 @@ from guarded_sora.provenance.credentials.signer import FileKeySigner
 from guarded_sora.provenance.payload import MarkPayload
 from guarded_sora.settings import OperatorWord
 from tests.guarded_sora.conftest import Painter, moving_scene
+from tests.guarded_sora.strangers import flip_byte, foreign_signed
 
 PROMPT = "a red balloon rising over a sandy beach"
 
@@ -38,13 +39,6 @@ def release(sora: GuardedSora, tmp_path_factory: pytest.TempPathFactory) -> Rele
     return sora.generate(PROMPT, seconds=4, seed=11, output=tmp_path_factory.mktemp("released") / "ours.mp4")
 
 
-def flip_byte(path: Path, *, after: bytes = b"mdat") -> None:
-    data = bytearray(path.read_bytes())
-    position = data.index(after) + len(after) + (len(data) - data.index(after)) // 2
-    data[position] ^= 0x01
-    path.write_bytes(data)
-
-
 def remux(source: Path, target: Path) -> None:
     """Copy the packets into a new container, as many upload pipelines do: credentials are lost."""
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
@@ -53,16 +47,6 @@ def remux(source: Path, target: Path) -> None:
             if packet.dts is not None:
                 packet.stream = stream
                 write.mux(packet)
-
-
-def foreign_signed(source: Path, target: Path) -> None:
-    content = ManifestContent(
-        clip_id="gs1:00000000:0000000000",
-        title="somebody's film",
-        generator=Generator(name="another generator", version="1"),
-        created=datetime.now(UTC),
-    )
-    sign(source, target, content, FileKeySigner.of(issue_chain("Somebody Else")))
 
 
 def test_ours_intact(sora: GuardedSora, release: Release) -> None:
@@ -273,55 +257,6 @@ def test_a_check_that_fails_is_evidence_and_never_silence(
     assert ("watermark", "failed") in {(item.kind, item.state) for item in verdict.evidence}
 
 
-def test_protected_films_are_ours_too(sora: GuardedSora, film: Callable[..., Path], tmp_path: Path) -> None:
-    source = film(seed=5, frames=24)
-    release = sora.protect(source, prompt="shapes drifting over a soft ground", output=tmp_path / "safe.mp4")
-    verdict = sora.verify(release.path)
-    assert (verdict.verdict, verdict.clip_id) == (VerdictName.OURS_INTACT, release.clip_id)
-    (credentials,) = [item for item in verdict.evidence if item.kind == "credentials"]
-    assert credentials.detail["source_type"].endswith("compositeWithTrainedAlgorithmicMedia")
-    with pytest.raises(UsageError, match="already carries a mark"):
-        sora.protect(release.path, prompt="again", output=tmp_path / "twice.mp4")
-
-
-def test_a_signed_source_is_opened_and_kept_as_parent(
-    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
-) -> None:
-    signed = tmp_path / "signed.mp4"
-    foreign_signed(film(seed=6), signed)
-    release = sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
-    verdict = sora.verify(release.path)
-    assert verdict.verdict is VerdictName.OURS_INTACT
-    (credentials,) = [item for item in verdict.evidence if item.kind == "credentials"]
-    assert [item["relationship"] for item in credentials.detail["ingredients"]] == ["parentOf"]
-
-
-def test_the_film_that_was_given_to_protect_is_told_as_what_it_is(
-    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
-) -> None:
-    source = film(seed=15, frames=24)
-    release = sora.protect(source, prompt="soft shapes", output=tmp_path / "safe.mp4")
-    verdict = sora.verify(source)
-    assert (verdict.verdict, verdict.reason) == (VerdictName.OURS_ALTERED, "source_before_marking")
-    assert verdict.clip_id == release.clip_id and "given_to_protect" in verdict.notices
-    (given,) = [item for item in verdict.evidence if item.state == "given_to_protect"]
-    assert given.detail == {"clips": [str(release.clip_id)]}
-    changed = tmp_path / "changed.mp4"
-    encode(FrameStream(source, sora.services.worker), changed, crf=23)
-    assert sora.verify(changed).reason != "source_before_marking"
-
-
-def test_a_signed_film_that_was_given_to_protect_is_still_its_signers(
-    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
-) -> None:
-    signed = tmp_path / "signed.mp4"
-    foreign_signed(film(seed=16), signed)
-    sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
-    verdict = sora.verify(signed)
-    assert verdict.verdict is VerdictName.DECLARED_SYNTHETIC
-    assert "given_to_protect" in verdict.notices
-
-
 def test_a_strangers_word_that_a_film_of_ours_is_in_it_proves_nothing(
     sora: GuardedSora, release: Release, film: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -355,43 +290,6 @@ def test_the_operators_word_counts_for_films_of_ours_only(
     theirs = saying.verify(film(seed=18), laws=("eu",)).rules["eu"]
     assert ours["D1"]["state"] == "not_applicable" and theirs["D1"]["state"] == "fail"
     assert theirs["E2"]["state"] == "fail"
-
-
-def test_a_source_whose_credentials_are_broken_is_refused(
-    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
-) -> None:
-    from guarded_sora import MediaError
-
-    signed = tmp_path / "signed.mp4"
-    foreign_signed(film(seed=6), signed)
-    flip_byte(signed)
-    with pytest.raises(MediaError, match="do not hold"):
-        sora.protect(signed, prompt="soft shapes", output=tmp_path / "safe.mp4")
-    assert not (tmp_path / "safe.mp4").exists()
-
-
-def test_audio_is_carried_untouched(sora: GuardedSora, tmp_path: Path) -> None:
-    source = tmp_path / "sound.mp4"
-    with av.open(str(source), "w") as container:
-        video = container.add_stream("libx264", rate=8)
-        video.width = video.height = 256
-        video.pix_fmt = "yuv420p"
-        sound = container.add_stream("aac", rate=44100)
-        for frame in moving_scene(8, frames=16):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(video.encode())
-        wave = (np.sin(np.arange(44100 * 2) / 20) * 8000).astype(np.int16)[None]
-        chunk = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
-        chunk.sample_rate = 44100
-        container.mux(sound.encode(chunk))
-        container.mux(sound.encode())
-
-    def packets(path: Path) -> list[bytes]:
-        with av.open(str(path)) as opened:
-            return [bytes(packet) for packet in opened.demux(opened.streams.audio[0]) if packet.size]
-
-    release = sora.protect(source, prompt="soft shapes", output=tmp_path / "safe.mp4")
-    assert packets(release.path) == packets(source)
 
 
 def test_reading_leaves_the_file_as_it_was(sora: GuardedSora, release: Release, tmp_path: Path) -> None:
