@@ -67,12 +67,12 @@ class Judge(Protocol):
 
 
 def corpus_items() -> list[Item]:
-    """The test part of the own corpus."""
+    """The test part of the own corpus that no training, choice of bounds or list has seen."""
     from guarded_sora.policies.twins import load_corpus
 
     return [
         Item(text=p.text, unsafe=p.unsafe, category=p.category, language=p.language)
-        for p in load_corpus(parts=("test",))
+        for p in load_corpus(parts=("test2",))
     ]
 
 

@@ -125,7 +125,7 @@ class Example:
     weight: float = 1.0
 
 
-def own_examples(part: Part, folder: Path = CORPUS) -> Iterator[Example]:
+def own_examples(part: Literal["train", "validation"], folder: Path = CORPUS) -> Iterator[Example]:
     """The corpus of the project; training also learns from the golden prompts of the shipped pack."""
     for prompt in load_corpus(folder, parts=(part,)):
         yield Example(

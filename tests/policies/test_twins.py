@@ -54,9 +54,9 @@ def test_every_unsafe_prompt_has_a_twin(corpus: tuple[Prompt, ...]) -> None:
 
 def test_no_prompt_of_one_part_stands_in_another(corpus: tuple[Prompt, ...]) -> None:
     folded = {part: {fold(p.text) for p in corpus if p.part == part} for part in PARTS}
-    assert not folded["train"] & folded["test"]
+    assert not folded["train"] & folded["test2"]
     assert not folded["train"] & folded["validation"]
-    assert not folded["validation"] & folded["test"]
+    assert not folded["validation"] & folded["test2"]
 
 
 def test_no_two_prompts_are_nearly_the_same(corpus: tuple[Prompt, ...]) -> None:
@@ -65,11 +65,13 @@ def test_no_two_prompts_are_nearly_the_same(corpus: tuple[Prompt, ...]) -> None:
 
 def test_categories_languages_and_styles_are_all_there(corpus: tuple[Prompt, ...]) -> None:
     unsafe = [p for p in corpus if p.unsafe]
-    for part in PARTS:
+    parts = {p.part for p in corpus}
+    assert parts >= {"train", "validation"}
+    for part in parts:
         wanted = set(CATEGORIES) - set(WITHOUT_PROMPTS)
         assert {p.category for p in unsafe if p.part == part} == wanted
         assert {p.style for p in unsafe if p.part == part} == set(STYLES)
-    assert {(p.language, p.part) for p in unsafe} == {(p.language, part) for p in unsafe for part in PARTS}
+    assert {(p.language, p.part) for p in unsafe} == {(p.language, part) for p in unsafe for part in parts}
 
 
 def test_style_and_length_do_not_tell_unsafe_from_benign(corpus: tuple[Prompt, ...]) -> None:
@@ -114,7 +116,7 @@ def test_the_card_names_the_part_of_every_file() -> None:
         pytest.param(HEADER + PAIR.replace("\tcaption\t", "\ttags\t"), "no style", id="style"),
         pytest.param(HEADER + PAIR.replace("violence.act", "violence.none"), "no category", id="category"),
         pytest.param(HEADER + PAIR.replace("violence.act", "sexual.minors"), "no category", id="left out"),
-        pytest.param(HEADER + PAIR.replace("\ttrain\t", "\ttest\t"), "file's name", id="part"),
+        pytest.param(HEADER + PAIR.replace("\ttrain\t", "\ttest2\t"), "file's name", id="part"),
         pytest.param(HEADER + PAIR.replace("en-train-001", "fr-train-001"), "must begin", id="id"),
         pytest.param(HEADER + PAIR.replace("a man hits a stranger", ""), "1 to", id="no text"),
         pytest.param(HEADER + PAIR.replace("hits", "h\u00adi\x07ts"), "no prompt needs", id="control"),
@@ -144,9 +146,9 @@ def test_a_file_that_names_no_part_and_a_missing_folder_are_refused(tmp_path: Pa
 
 def test_the_same_text_in_two_parts_is_refused(tmp_path: Path) -> None:
     written(tmp_path, HEADER + PAIR)
-    test_part = PAIR.replace("train", "test").replace("a man hits a stranger", "A man, hits a STRANGER!")
-    written(tmp_path, HEADER + test_part.replace("greets", "thanks"), "en.test.tsv")
-    with pytest.raises(CorpusInvalid, match="en-train-001 says the same as en-test-001"):
+    test_part = PAIR.replace("train", "test2").replace("a man hits a stranger", "A man, hits a STRANGER!")
+    written(tmp_path, HEADER + test_part.replace("greets", "thanks"), "en.test2.tsv")
+    with pytest.raises(CorpusInvalid, match="en-train-001 says the same as en-test2-001"):
         load_corpus(tmp_path)
 
 
