@@ -2,16 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
+from guarded_sora.media.excerpts import Excerpts
 from guarded_sora.media.files import sha256_file
-from guarded_sora.media.info import EncodedInfo, MediaInfo, MediaLimits
+from guarded_sora.media.info import Box, EncodedInfo, MediaInfo, MediaLimits
 from guarded_sora.media.stream import ClipFrames, FrameStream, probe, read_image
 
 if TYPE_CHECKING:
     from guarded_sora.media.encoder import encode
 
 __all__ = [
+    "Box",
     "ClipFrames",
     "EncodedInfo",
+    "Excerpts",
     "FrameStream",
     "MediaInfo",
     "MediaLimits",

@@ -41,6 +41,13 @@ def is_hdr(frame: Any) -> bool:
     return frame.color_trc in (PQ, HLG)
 
 
+def matrix_of(frame: Any) -> int:
+    """The frame's matrix of ITU-T H.273: as tagged, else BT.709 from 720 lines on and BT.601 below."""
+    if frame.colorspace in _MATRIX:
+        return int(frame.colorspace)
+    return 1 if min(frame.width, frame.height) >= 720 else 5
+
+
 class ToRgb:
     """Turns frames of one film into uint8 (H, W, 3) sRGB of one size.
 
@@ -71,10 +78,9 @@ class ToRgb:
         interpolation |= Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
         colours: dict[str, Any] = {}
         if not frame.format.is_rgb:
-            guessed = Colorspace.ITU709 if min(frame.width, frame.height) >= 720 else Colorspace.ITU601
             full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
             colours = {
-                "src_colorspace": _MATRIX.get(frame.colorspace, guessed),
+                "src_colorspace": _MATRIX[matrix_of(frame)],
                 "src_color_range": ColorRange.JPEG if full else ColorRange.MPEG,
                 "dst_color_range": ColorRange.JPEG,
             }

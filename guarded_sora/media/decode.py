@@ -17,14 +17,15 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError
-from guarded_sora.media.colour import ToRgb, is_hdr
+from guarded_sora.media.colour import is_hdr
+from guarded_sora.media.excerpts import Excerpts, Passage
 from guarded_sora.media.files import READABLE, is_cut_off, is_picture
-from guarded_sora.media.info import MediaInfo, MediaLimits
+from guarded_sora.media.info import Box, MediaInfo, MediaLimits
 from guarded_sora.media.sampling import Sampler
+from guarded_sora.media.views import Chunk, Part, View, Whole
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,ogg,flv,asf"
 CODECS = (
@@ -70,41 +71,81 @@ def decode_chunks(
 
     Raises MediaError, with ``strict`` also for a film that is damaged or breaks off.
     """
-    with _open(path, limits, strict=strict, threads=threads) as (container, stream):
-        sampler = Sampler(sample_fps)
-        packets = sampler.needed(container.demux(stream), stream)
+    chunks = decode_views(
+        path,
+        limits=limits,
+        max_short_side=max_short_side,
+        sample_fps=sample_fps,
+        chunk_bytes=chunk_bytes,
+        strict=strict,
+        threads=threads,
+    )
+    for chunk in chunks:
+        yield None if chunk is None else chunk[0]
+
+
+def decode_views(
+    path: Path,
+    *,
+    limits: MediaLimits,
+    max_short_side: int | None,
+    sample_fps: float | None,
+    chunk_bytes: int,
+    strict: bool,
+    threads: int,
+    excerpts: Excerpts | None = None,
+    part: Box | None = None,
+) -> Iterator[tuple[FrameBatch, ...] | None]:
+    """As :func:`decode_chunks`, for what several readers want of one decoding.
+
+    Every item holds the whole pictures and, with ``part``, that part of the same frames at its own size.
+    Only frames in ``excerpts`` are yielded, and where the film allows it only they are decoded.
+    """
+    with (
+        _open(path, limits, strict=strict, threads=threads) as (container, stream),
+        contextlib.closing(_packets_again(path, limits)) as again,
+    ):
+        passage = Passage(excerpts, lambda: again)
+        sampler = Sampler(sample_fps, passage.wants)
+        packets = passage.needed(sampler.needed(container.demux(stream), stream), stream)
         frames = _frames(path, packets, stream, limits, strict=strict)
         first = next(frames, None)
         if first is None:
             raise MediaError(f"{path} holds no pictures; record or export it again.")
         info = _info(path, container, stream, first)
-        turns = -round(first.rotation / 90) % 4
-        width, height = _target(info, max_short_side)
-        convert = ToRgb(height, width) if turns % 2 else ToRgb(width, height)
-        room = max(1, min(_CHUNK_FRAMES, chunk_bytes // (width * height * 3)))
-        chunk, times = np.empty((room, height, width, 3), np.uint8), np.empty(room, np.float64)
-        filled, silent = 0, 0
-        sampler.start = info.start
+        views: tuple[View, ...] = (Whole(info, max_short_side),)
+        if part is not None:
+            views = (*views, Part(info, part))
+        chunk = Chunk(views, info.fps, chunk_bytes=chunk_bytes, most=_CHUNK_FRAMES)
+        silent = 0
+        sampler.start = passage.start = info.start
         for time, frame in _timed(first, frames, stream, info):
             silent += 1
+            passage.shown = time
             if sampler.takes(time):
-                chunk[filled] = np.rot90(convert(frame), -turns)
-                times[filled] = time
-                filled += 1
-            if filled == room or silent >= _HEARTBEAT_FRAMES:
+                chunk.add(time, frame)
+            if chunk.filled == chunk.room or silent >= _HEARTBEAT_FRAMES:
                 silent = 0
-                if filled:
-                    yield _batch(chunk, times, filled, info.fps)
-                    chunk, times = np.empty_like(chunk), np.empty_like(times)
-                    filled = 0
-                else:
-                    yield None
-        if filled:
-            yield _batch(chunk, times, filled, info.fps)
+                yield chunk.take() if chunk.filled else None
+        if chunk.filled:
+            yield chunk.take()
 
 
-def _batch(chunk: NDArray[np.uint8], times: NDArray[np.float64], filled: int, fps: float) -> FrameBatch:
-    return FrameBatch(frames=chunk[:filled], times=times[:filled], fps=fps)
+def first_picture(path: Path, limits: MediaLimits) -> tuple[MediaInfo, FrameBatch]:
+    """What a film is, and its first picture at its own size. Raises MediaError."""
+    with _open(path, limits, strict=False) as (container, stream):
+        frame = next(_frames(path, container.demux(stream), stream, limits, strict=False), None)
+        if frame is None:
+            raise MediaError(f"{path} holds no pictures; record or export it again.")
+        info = _info(path, container, stream, frame)
+        pixels = np.ascontiguousarray(Whole(info, None)(frame))
+        return info, FrameBatch(frames=pixels[None], times=np.zeros(1), fps=info.fps)
+
+
+def _packets_again(path: Path, limits: MediaLimits) -> Iterator[Any]:
+    """The packets of the film once more, for whoever wants to look ahead; opened when first asked."""
+    with _open(path, limits, strict=False) as (container, stream):
+        yield from container.demux(stream)
 
 
 @contextlib.contextmanager
@@ -250,14 +291,6 @@ def _duration(container: Any, stream: Any) -> float:
     if stream.duration and stream.time_base:
         return max(0.0, float(stream.duration * stream.time_base))
     return max(0.0, (container.duration or 0) / av.time_base)
-
-
-def _target(info: MediaInfo, max_short_side: int | None) -> tuple[int, int]:
-    short = min(info.width, info.height)
-    if max_short_side is None or short <= max_short_side:
-        return info.width, info.height
-    scale = max_short_side / short
-    return max(1, round(info.width * scale)), max(1, round(info.height * scale))
 
 
 def _check_size(path: Path, width: int, height: int, limits: MediaLimits) -> None:

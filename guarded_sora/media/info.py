@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from guarded_sora.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
@@ -64,3 +66,17 @@ class EncodedInfo:
     has_audio: bool
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A part of the upright picture, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
+            raise UsageError(f"A part of {self.width} x {self.height} at {self.left}, {self.top} is no part.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 # H.264 reorders at most 16 frames (ITU-T H.264, A.3.1: MaxDpbFrames), so the frame shown just before
@@ -20,8 +20,10 @@ class Sampler:
     and after it. ``start`` is the time of the first picture; nothing is dropped until it is known.
     """
 
-    def __init__(self, fps: float | None) -> None:
+    def __init__(self, fps: float | None, wants: Callable[[float], bool] | None = None) -> None:
+        """``wants`` says of a time whether it is looked at at all; None for the whole film."""
         self._fps = fps
+        self._wants = wants or (lambda time: True)
         self._last = -1
         self.start: float | None = None
 
@@ -31,6 +33,8 @@ class Sampler:
 
     def takes(self, time: float) -> bool:
         """Whether the frame at ``time`` is chosen. Ask once for each frame, in the order of time."""
+        if not self._wants(time):
+            return False
         if self._fps is None:
             return True
         tick = self.tick(time)
@@ -67,7 +71,8 @@ class Sampler:
             chosen = not earlier or self._ticked(max(earlier), time_base) < self._ticked(
                 packet.pts, time_base
             )
-            if chosen or not is_disposable(packet, prefix):
+            wanted = chosen and self._wants(float(packet.pts * time_base) - self.start)
+            if wanted or not is_disposable(packet, prefix):
                 yield packet
         if packet.pts is not None:
             behind.append(packet.pts)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.errors import MediaError, UsageError
+from guarded_sora.media.excerpts import Excerpts
 from guarded_sora.media.files import absolute, check_file
-from guarded_sora.media.info import MediaInfo, MediaLimits
+from guarded_sora.media.info import Box, MediaInfo, MediaLimits
 from guarded_sora.worker import Fault, Worker, WorkerFault
 
 DECODE = "guarded_sora.media.decode"
@@ -74,8 +75,8 @@ class FrameStream:
     ``sample_fps`` yields at most so many frames a second, always the first at or after each tick.
     With ``strict`` a damaged film raises MediaError where the damage shows; without it the readable
     part is yielded. What a decoder makes of damage depends on its number of ``threads``, so more than
-    one is for films whose exact pixels do not decide anything. Memory stays flat however long the
-    film is. Nothing is opened before first use.
+    one is for films whose exact pixels do not decide anything. With ``excerpts`` only these seconds are
+    looked at. Memory stays flat however long the film is. Nothing is opened before first use.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class FrameStream:
         strict: bool = True,
         chunk_bytes: int = CHUNK_BYTES,
         threads: int = 1,
+        excerpts: Excerpts | None = None,
     ) -> None:
         if max_short_side is not None and max_short_side < 1:
             raise UsageError("max_short_side must be at least 1 pixel.")
@@ -103,7 +105,14 @@ class FrameStream:
             "strict": strict,
             "chunk_bytes": chunk_bytes,
             "threads": threads,
+            "excerpts": excerpts,
         }
+
+    @property
+    def excerpts(self) -> Excerpts | None:
+        """What is looked at; None for the whole film."""
+        found: Excerpts | None = self._options["excerpts"]
+        return found
 
     @cached_property
     def info(self) -> MediaInfo:
@@ -116,22 +125,54 @@ class FrameStream:
         return self.path if self.info.has_audio else None
 
     def sampled(self, *, max_short_side: int | None = None, sample_fps: float | None = None) -> FrameStream:
-        """The same film seen smaller or less often; what is known of it is not read again."""
-        options = {**self._options, "max_short_side": max_short_side, "sample_fps": sample_fps}
-        other = FrameStream(self.path, self._worker, limits=self._limits, **options)
+        """The same film seen smaller or less often, and whole; what is known of it is not read again."""
+        return self._seen(max_short_side=max_short_side, sample_fps=sample_fps, excerpts=None)
+
+    def in_part(self, excerpts: Excerpts | None) -> FrameStream:
+        """The same frames, but only those of ``excerpts``; of all seconds where it is None."""
+        return self._seen(excerpts=excerpts)
+
+    def _seen(self, **changed: Any) -> FrameStream:
+        other = FrameStream(self.path, self._worker, limits=self._limits, **{**self._options, **changed})
         if "info" in self.__dict__:
             other.__dict__["info"] = self.info
         return other
 
+    def first_picture(self) -> FrameBatch:
+        """The first picture at its own size; probes the film on the way. Raises MediaError."""
+        check_file(self.path, max_bytes=self._limits.max_bytes)
+        try:
+            info, picture = self._worker.call(
+                f"{DECODE}:first_picture",
+                self.path,
+                self._limits,
+                deadline=self._limits.open_seconds,
+                stage="probe",
+            )
+        except WorkerFault as fault:
+            refuse(self.path, fault)
+        assert isinstance(info, MediaInfo) and isinstance(picture, FrameBatch)
+        self.__dict__.setdefault("info", info)
+        return picture
+
     def __iter__(self) -> Iterator[FrameBatch]:
+        for batch, *_ in self._chunks(None):
+            yield batch
+
+    def with_part(self, part: Box) -> Iterator[tuple[FrameBatch, FrameBatch]]:
+        """The same batches, each with ``part`` of the same frames at the film's own size, of one decoding."""
+        return ((whole, cut) for whole, cut in self._chunks(part))
+
+    def _chunks(self, part: Box | None) -> Iterator[tuple[FrameBatch, ...]]:
         check_file(self.path, max_bytes=self._limits.max_bytes)
         until = time.monotonic() + self._limits.pass_seconds
         chunks = self._worker.stream(
-            f"{DECODE}:decode_chunks",
+            f"{DECODE}:decode_views",
             self.path,
             limits=self._limits,
             deadline_per_item=self._limits.chunk_seconds,
             stage="decode",
+            part=part,
             **self._options,
         )
         with closing(chunks):  # type: ignore[type-var]  # the worker's iterator is a generator
