@@ -77,3 +77,25 @@ class Verdict:
             "rules": self.rules,
             "audit": {"seq": self.audit.seq, "included": self.audit.included},
         }
+
+
+class Gathered:
+    """What the legs of one examination add to, in the order in which they ran."""
+
+    def __init__(self) -> None:
+        self.evidence: list[Evidence] = []
+        self.notices: list[str] = []
+        self.failed = False
+
+    def add(self, kind: str, state: str, detail: dict[str, Any]) -> None:
+        self.evidence.append(Evidence(kind=kind, state=state, detail=detail))
+
+    def fault(self, kind: str, reason: str) -> None:
+        """A leg that could not be checked: evidence of its own, and never silence."""
+        self.failed = True
+        self.add(kind, "failed", {"reason": reason})
+
+    def notice(self, code: str) -> None:
+        """Once, however many legs have a reason to say it."""
+        if code not in self.notices:
+            self.notices.append(code)

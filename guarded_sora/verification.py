@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from guarded_sora.audit.entry import Event, uuid7
 from guarded_sora.audit.errors import AuditError
-from guarded_sora.errors import MediaError, StageFailed, StoreError, UsageError
-from guarded_sora.evidence import AuditReference, Evidence, Segment, Verdict
-from guarded_sora.finish import READ, look_at
-from guarded_sora.identify import Identity, identify
+from guarded_sora.errors import StoreError, UsageError
+from guarded_sora.evidence import AuditReference, Evidence, Gathered, Segment, Verdict
+from guarded_sora.finish import READ
+from guarded_sora.identify import Identity
+from guarded_sora.looking import Depth, Looking
 from guarded_sora.lost_credentials import credentials_detail, recover_lost
-from guarded_sora.marks import look_for_public_marks, mark_detail, read_public_marks, revoked_by
 from guarded_sora.media import FrameStream, sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
 from guarded_sora.provenance.credentials.states import Credentials
-from guarded_sora.provenance.watermark.contract import MarkEvidence, MarkState
+from guarded_sora.provenance.watermark.contract import MarkEvidence
 from guarded_sora.rules import examine_laws, examine_rubric, known_laws
 from guarded_sora.services import Services
 from guarded_sora.signs import read_signs
@@ -32,9 +32,7 @@ from guarded_sora.stages import StageRunner
 from guarded_sora.store import ClipRecord, ClipState
 from guarded_sora.store.stay_downs import STAY_DOWN
 from guarded_sora.synthetic import OPEN, look_for_traces
-from guarded_sora.verdicts import ContentSign, Row, Signs, VerdictName, judge
-
-Depth = Literal["credentials", "provenance", "full"]
+from guarded_sora.verdicts import Row, Signs, VerdictName, judge
 
 DECLARED = "guarded_sora.provenance.credentials.metadata:read_declared"
 
@@ -73,10 +71,9 @@ class _Examination:
         self.depth = depth
         self.progress = progress
         self.runner = StageRunner(worker=services.worker)
-        self.evidence: list[Evidence] = []
-        self.notices: list[str] = []
-        self.failed = False
         self.settings = services.settings
+        self.found = Gathered()
+        self.looking = Looking(services, self.runner, path, depth, found=self.found, progress=progress)
 
     def run(self, laws: tuple[str, ...], *, rubric: bool) -> Verdict:
         if not self.path.is_file():
@@ -85,13 +82,15 @@ class _Examination:
         exact = self.services.store.by_sha256(sha256)
         released = next((record for record in exact if record.state is ClipState.RELEASED), None)
         if exact:
-            self._add("audit", "released" if released else exact[0].state.value, {"file_sha256": sha256})
+            self.found.add("audit", "released" if released else exact[0].state.value, {"file_sha256": sha256})
         credentials = self._credentials()
         declared = self._declared()
-        stream, readable = self._open()
-        mark = self._mark(stream) if stream is not None else None
-        identity = self._identify(stream, mark, credentials)
-        self.evidence += recover_lost(self.services, self.runner, self.path, credentials, mark, identity)
+        stream, readable = self.looking.open()
+        mark = self.looking.mark(stream) if stream is not None else None
+        identity = self.looking.identify(stream, mark, credentials)
+        self.found.evidence += recover_lost(
+            self.services, self.runner, self.path, credentials, mark, identity
+        )
         given = self._given(sha256)
         if given and (identity.record is None or identity.record not in given):
             identity = replace(identity, record=given[-1])
@@ -105,8 +104,8 @@ class _Examination:
             identity,
             exact_file=released is not None,
             source_film=bool(given),
-            failed=self.failed,
-            public_mark=readable and self._public_marks(mark),
+            failed=self.found.failed,
+            public_mark=readable and self.looking.public_marks(mark),
         )
         signs = self._synthetic(signs, stream)
         row = judge(signs)
@@ -135,9 +134,9 @@ class _Examination:
         )
         found: Credentials | None = outcome.value
         if found is None:
-            self._fault("credentials", outcome.run.reason)
+            self.found.fault("credentials", outcome.run.reason)
             return None
-        self._add("credentials", found.state.value, credentials_detail(found))
+        self.found.add("credentials", found.state.value, credentials_detail(found))
         return found
 
     def _declared(self) -> Declared | None:
@@ -147,9 +146,9 @@ class _Examination:
         )
         found: Declared | None = outcome.value
         if found is None:
-            self._fault("metadata", outcome.run.reason)
+            self.found.fault("metadata", outcome.run.reason)
             return None
-        self._add(
+        self.found.add(
             "metadata",
             "synthetic" if found.says_ai else "nothing",
             {
@@ -160,103 +159,12 @@ class _Examination:
         )
         return found
 
-    def _open(self) -> tuple[FrameStream | None, bool]:
-        """The film for the pixel legs, and whether it can be read at all."""
-        self.progress.stage("open")
-        stream = look_at(self.path, self.services.worker, self.services.limits)
-        try:
-            info = stream.info
-            first = next(iter(stream), None)
-        except MediaError as error:
-            self._add("media", "unreadable", {"reason": str(error)})
-            return None, False
-        except StageFailed as error:
-            # The parser died on it or ran out of time: it cannot be read within our bounds.
-            self._add("media", "unreadable", {"reason": error.reason})
-            return None, False
-        if first is None:
-            self._add("media", "unreadable", {"reason": "the film holds no frame"})
-            return None, False
-        self._add(
-            "media",
-            "readable",
-            {
-                "width": info.width,
-                "height": info.height,
-                "fps": round(info.fps, 3),
-                "seconds": round(info.duration, 3),
-                "codec": info.codec,
-                "audio": info.has_audio,
-            },
-        )
-        return (None if self.depth == "credentials" else stream), True
-
-    def _mark(self, stream: FrameStream) -> MarkEvidence | None:
-        self.progress.stage("watermark")
-        outcome = self.runner.run_check(
-            "watermark",
-            self.services.mark.detect,
-            stream,
-            version=self.services.mark.version,
-            deadline=self.settings.deadlines.mark,
-        )
-        found = outcome.value
-        if found is None:
-            self._fault("watermark", outcome.run.reason)
-            return None
-        revoked = revoked_by(found, self.services.mark_keys)
-        if revoked is not None:
-            self.notices.append("mark_key_revoked")
-        self._add("watermark", found.state.value, mark_detail(found, revoked))
-        return found
-
-    def _public_marks(self, mark: MarkEvidence | None) -> bool:
-        """Whether a mark that everybody can read says "synthetic"; not asked where ours was found."""
-        if self.depth == "credentials" or (mark is not None and mark.state is MarkState.PRESENT):
-            return False
-        self.progress.stage("public_watermarks")
-        evidence, synthetic = read_public_marks(
-            self.services, self.runner, look_for_public_marks(self.path, self.services.worker)
-        )
-        self.evidence += evidence
-        return synthetic
-
-    def _identify(
-        self, stream: FrameStream | None, mark: MarkEvidence | None, credentials: Credentials | None
-    ) -> Identity:
-        """Compare the picture with the clips that mark, credentials or likeness lead to."""
-        if stream is None:
-            return Identity()
-        self.progress.stage("fingerprint")
-        outcome = self.runner.run_check(
-            "fingerprint",
-            identify,
-            self.services.store,
-            stream,
-            size=(stream.info.width, stream.info.height),
-            mark=mark,
-            claimed=credentials.claims.clip_id if credentials and credentials.ours else "",
-            version="1",
-            deadline=self.settings.deadlines.mark,
-        )
-        if outcome.value is None:
-            self._fault("fingerprint", outcome.run.reason)
-            return Identity()
-        identity = outcome.value
-        if identity.record is not None and identity.record.state is ClipState.WITHDRAWN:
-            self.notices.append("withdrawn")
-        if identity.marked is not None and identity.content is ContentSign.NONE:
-            # Cropped or turned: the mark holds, but the picture cannot be laid over ours.
-            self.notices.append("content_not_confirmed")
-        self._add("fingerprint", identity.content.value, identity.detail())
-        return identity
-
     def _given(self, sha256: str) -> tuple[ClipRecord, ...]:
         """The clips that were made when exactly this file was given to protect."""
         made = self.services.store.by_source(sha256)
         if made:
-            self._add("audit", "given_to_protect", {"clips": [str(item.clip_id) for item in made]})
-            self.notices.append("given_to_protect")
+            self.found.add("audit", "given_to_protect", {"clips": [str(item.clip_id) for item in made]})
+            self.found.notice("given_to_protect")
         return made
 
     def _registry(
@@ -271,9 +179,8 @@ class _Examination:
             clips.add(ClipId.parse(credentials.claims.clip_id))
         for clip_id in sorted(clips, key=str):
             for code in self.services.grants.notices(clip_id):
-                self._add("registry", code, {"clip_id": str(clip_id)})
-                if code not in self.notices:
-                    self.notices.append(code)
+                self.found.add("registry", code, {"clip_id": str(clip_id)})
+                self.found.notice(code)
 
     def _stay_down(self, identity: Identity, sha256: str) -> None:
         """A film that is no clip of ours may have been taken down as well: by its bytes or its looks."""
@@ -282,21 +189,21 @@ class _Examination:
             STAY_DOWN, known, sha256, identity.hashes, version="1", deadline=deadline
         )
         if outcome.run.reason:  # it could not be looked up
-            self._fault("registry", outcome.run.reason)
-        elif outcome.value is not None and STAY_DOWN not in self.notices:
-            self._add("registry", STAY_DOWN, {"by": outcome.value.by})
-            self.notices.append(STAY_DOWN)
+            self.found.fault("registry", outcome.run.reason)
+        elif outcome.value is not None and STAY_DOWN not in self.found.notices:
+            self.found.add("registry", STAY_DOWN, {"by": outcome.value.by})
+            self.found.notice(STAY_DOWN)
 
     def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
         """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
         if self.depth != "full" or stream is None:
             return signs
         if judge(signs).verdict not in OPEN:
-            self._add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
+            self.found.add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
             return signs
         self.progress.stage("detector")
         evidence, sign = look_for_traces(self.services, self.runner, stream)
-        self.evidence.append(evidence)
+        self.found.evidence.append(evidence)
         return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
 
     def _rules(
@@ -351,7 +258,7 @@ class _Examination:
             VerdictName.INCONCLUSIVE,
         ):
             clip_id = None
-        notices = (*row.notices, *self.notices)
+        notices = (*row.notices, *self.found.notices)
         event = Event(
             kind="clip.verified",
             actor="verifier",
@@ -363,7 +270,7 @@ class _Examination:
                 "reason": row.reason,
                 "clip_id": str(clip_id) if clip_id else None,
                 "notices": list(notices),
-                "evidence": [{"kind": item.kind, "state": item.state} for item in self.evidence],
+                "evidence": [{"kind": item.kind, "state": item.state} for item in self.found.evidence],
             },
         )
         try:
@@ -381,19 +288,12 @@ class _Examination:
             reason=row.reason,
             clip_id=clip_id,
             notices=notices,
-            evidence=tuple(self.evidence),
+            evidence=tuple(self.found.evidence),
             segments=segments,
             rules=rules,
             clause_failed=broken,
             audit=AuditReference(seq=seq, included=included),
         )
-
-    def _add(self, kind: str, state: str, detail: dict[str, Any]) -> None:
-        self.evidence.append(Evidence(kind=kind, state=state, detail=detail))
-
-    def _fault(self, kind: str, reason: str) -> None:
-        self.failed = True
-        self._add(kind, "failed", {"reason": reason})
 
 
 __all__ = ["AuditReference", "Depth", "Evidence", "Segment", "Verdict", "verify"]
