@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def first_picture(path: Path, limits: MediaLimits) -> tuple[MediaInfo, FrameBatc
         return info, FrameBatch(frames=pixels[None], times=np.zeros(1), fps=info.fps)
 
 
-def _packets_again(path: Path, limits: MediaLimits) -> Iterator[Any]:
+def _packets_again(path: Path, limits: MediaLimits) -> Generator[Any, None, None]:
     """The packets of the film once more, for whoever wants to look ahead; opened when first asked."""
     with _open(path, limits, strict=False) as (container, stream):
         yield from container.demux(stream)
