@@ -101,30 +101,63 @@ def fingerprint(frames: Iterable[FrameBatch]) -> tuple[SecondHash, ...]:
 
     One pass; holds one picture of 64 x 64. Frames without a finite time are left out.
     """
-    return tuple(_hash(item.luma, item.second) for item in pictures(frames))
+    hasher = Hasher()
+    for batch in frames:
+        hasher.add(batch)
+    return hasher.finish()
 
 
 def pictures(frames: Iterable[FrameBatch]) -> Iterator[SecondPicture]:
     """The mean picture of every second, from which hashes are made."""
-    total = np.zeros((SIDE, SIDE), dtype=np.float64)
-    count, current, due = 0, 0, -math.inf
+    seconds = _Seconds()
     for batch in frames:
+        yield from seconds.add(batch)
+    yield from seconds.finish()
+
+
+class Hasher:
+    """Hashes of a film whose batches come one by one, for a reader that others share a pass with."""
+
+    def __init__(self) -> None:
+        self._seconds = _Seconds()
+        self._hashes: list[SecondHash] = []
+
+    def add(self, batch: FrameBatch) -> None:
+        """The next frames of the film."""
+        self._hashes += [_hash(item.luma, item.second) for item in self._seconds.add(batch)]
+
+    def finish(self) -> tuple[SecondHash, ...]:
+        """All hashes, once the film has ended."""
+        self._hashes += [_hash(item.luma, item.second) for item in self._seconds.finish()]
+        return tuple(self._hashes)
+
+
+class _Seconds:
+    """Gathers frames into the mean pictures of their seconds."""
+
+    def __init__(self) -> None:
+        self._total = np.zeros((SIDE, SIDE), dtype=np.float64)
+        self._count, self._current, self._due = 0, 0, -math.inf
+
+    def add(self, batch: FrameBatch) -> Iterator[SecondPicture]:
         for frame, moment in zip(batch.frames, batch.times, strict=True):
             time = float(moment)
             if not math.isfinite(time) or frame.size == 0:
                 continue
-            second = max(math.floor(time + 1e-6), current)
-            if second != current:
-                if count:
-                    yield SecondPicture(second=float(current), luma=total / count)
-                total[:], count, current, due = 0.0, 0, second, -math.inf
-            if time < due:
+            second = max(math.floor(time + 1e-6), self._current)
+            if second != self._current:
+                yield from self.finish()
+                self._current, self._due = second, -math.inf
+            if time < self._due:
                 continue
-            due = time + 0.9 / _FRAMES_PER_SECOND
-            total += _thumbnail(frame)
-            count += 1
-    if count:
-        yield SecondPicture(second=float(current), luma=total / count)
+            self._due = time + 0.9 / _FRAMES_PER_SECOND
+            self._total += _thumbnail(frame)
+            self._count += 1
+
+    def finish(self) -> Iterator[SecondPicture]:
+        if self._count:
+            yield SecondPicture(second=float(self._current), luma=self._total / self._count)
+        self._total[:], self._count = 0.0, 0
 
 
 def hash_picture(frame: NDArray[np.uint8]) -> SecondHash:

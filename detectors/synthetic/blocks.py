@@ -5,6 +5,7 @@ Legend: T frames, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,29 +64,42 @@ class Cutter:
     content: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Top, bottom, left, right of the picture without black bars."""
     spots: tuple[Spot, ...] = ()
+    _count: int = 0
     _held: list[NDArray[np.uint8]] = field(default_factory=list)
     _times: list[float] = field(default_factory=list)
 
     def windows(self, batches: Iterable[FrameBatch]) -> Iterator[Window]:
-        """The windows of a film whose frames come at 8 a second or fewer, in order."""
-        count = 0
+        """The windows of a film whose frames come at 8 a second or fewer, in order.
+
+        May be called again with the frames that follow.
+        """
         for batch in batches:
             for frame, time in zip(batch.frames, batch.times, strict=True):
-                if not self.frames:
-                    self._look(frame)
-                self.frames += 1
-                if not self.spots:
-                    continue
-                if count % self.every == 0:
-                    self._held.append(np.stack([self._grey(frame, spot) for spot in self.spots]))
-                self._times.append(float(time))
-                if len(self._times) == FRAMES:
-                    if self._held:
-                        yield self._window()
-                    count += 1
-                    self._held, self._times = [], []
+                if not self.width:
+                    self.look(frame)
+                yield from self._next(frame, float(time), Spot(top=0, left=0))
 
-    def _look(self, frame: NDArray[np.uint8]) -> None:
+    def windows_of_part(self, batch: FrameBatch, origin: Spot) -> Iterator[Window]:
+        """The same from frames that hold only a part of the picture, which begins at ``origin`` and holds
+        all ``spots``. The first whole picture must have been looked at."""
+        for frame, time in zip(batch.frames, batch.times, strict=True):
+            yield from self._next(frame, float(time), origin)
+
+    def _next(self, frame: NDArray[np.uint8], time: float, origin: Spot) -> Iterator[Window]:
+        self.frames += 1
+        if not self.spots:
+            return
+        if self._count % self.every == 0:
+            self._held.append(np.stack([self._grey(frame, spot, origin) for spot in self.spots]))
+        self._times.append(time)
+        if len(self._times) == FRAMES:
+            if self._held:
+                yield self._window()
+            self._count += 1
+            self._held, self._times = [], []
+
+    def look(self, frame: NDArray[np.uint8]) -> None:
+        """Choose the spots by the first whole picture."""
         self.height, self.width = frame.shape[:2]
         self.content = content_box(frame)
         top, bottom, left, right = self.content
@@ -94,8 +108,9 @@ class Cutter:
             Spot(top=top + spot.top, left=left + spot.left) for spot in places(bottom - top, right - left)
         )
 
-    def _grey(self, frame: NDArray[np.uint8], spot: Spot) -> NDArray[np.uint8]:
-        part = frame[spot.top : spot.top + SIDE, spot.left : spot.left + SIDE]
+    def _grey(self, frame: NDArray[np.uint8], spot: Spot, origin: Spot) -> NDArray[np.uint8]:
+        top, left = spot.top - origin.top, spot.left - origin.left
+        part = frame[top : top + SIDE, left : left + SIDE]
         return cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
     def _window(self) -> Window:
@@ -106,6 +121,11 @@ class Cutter:
             spots=self.spots,
             blocks=tuple(films[:, number] for number in range(len(self.spots))),
         )
+
+
+def spacing(seconds: float, fps: float) -> int:
+    """One of how many windows is kept of a film, so that at most ``MOST_WINDOWS`` are."""
+    return max(1, math.ceil(seconds * min(fps, SAMPLE_FPS) / FRAMES / MOST_WINDOWS))
 
 
 def middle_spots(height: int, width: int) -> tuple[Spot, ...]:
@@ -171,4 +191,5 @@ __all__ = [
     "gate",
     "middle_spots",
     "quality_class",
+    "spacing",
 ]

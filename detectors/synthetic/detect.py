@@ -15,15 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.detectors.frames import FrameBatch
-from guarded_sora.detectors.synthetic.blocks import (
-    MOST_WINDOWS,
-    SAMPLE_FPS,
-    Cutter,
-    gate,
-    quality_class,
-)
+from guarded_sora.detectors.synthetic.blocks import SAMPLE_FPS, Cutter, gate, quality_class, spacing
 from guarded_sora.detectors.synthetic.calibration import LEAST_AUC, PUBLIC_ALPHA, Calibration
-from guarded_sora.detectors.synthetic.features import FRAMES, NAMES, measure
+from guarded_sora.detectors.synthetic.cuttings import Cuttings
+from guarded_sora.detectors.synthetic.features import NAMES, measure
 from guarded_sora.detectors.synthetic.model import TriageModel, packaged_model
 from guarded_sora.detectors.synthetic.report import Head, HeadState, Moment, Reading, SyntheticReport
 
@@ -92,24 +87,34 @@ class SyntheticDetector:
         self.name = NAME
         self.version = self.model.version
 
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether something installed looks at more than the blocks: cuttings are then not enough."""
+        return bool(self.plugins)
+
     def inspect_film(
-        self, batches: Iterable[FrameBatch], facts: Facts, *, whole_picture: bool = False
+        self, batches: Iterable[FrameBatch] | Cuttings, facts: Facts, *, whole_picture: bool = False
     ) -> SyntheticReport:
         """Look at a film in one pass.
 
         Args:
-            batches: its frames at 8 a second or fewer, at their own size; scaled ones lose the traces.
+            batches: its frames at 8 a second or fewer, at their own size; scaled ones lose the traces. Or
+                what was cut of them before, which gives the same report unless :attr:`needs_pictures`.
             whole_picture: measure blocks all over the picture, for a heat map; it costs as much more.
         """
         others = self._others(facts)
         shut = gate(width=facts.width, height=facts.height, fps=facts.fps, seconds=facts.seconds)
         if shut:
             return self._silent(shut, others)
-        windows = facts.seconds * min(facts.fps, SAMPLE_FPS) / FRAMES
-        cutter = Cutter(every=max(1, int(np.ceil(windows / MOST_WINDOWS))), whole=whole_picture)
-        keep = _Middle(facts.seconds) if self.plugins else None
+        keep: _Middle | None = None
+        if isinstance(batches, Cuttings):
+            cutter, windows = batches.cutter, iter(batches)
+        else:
+            cutter = Cutter(every=spacing(facts.seconds, facts.fps), whole=whole_picture)
+            keep = _Middle(facts.seconds) if self.plugins else None
+            windows = cutter.windows(keep.through(batches) if keep else batches)
         moments, measured, still = [], [], 0
-        for window in cutter.windows(keep.through(batches) if keep else batches):
+        for window in windows:
             features = [measure(block) for block in window.blocks]
             still += window.still
             measured += features

@@ -128,7 +128,7 @@ def test_a_plugin_with_a_card_fills_its_head_and_sees_the_middle() -> None:
 
 
 def test_long_films_are_looked_at_in_part_and_held_in_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guarded_sora.detectors.synthetic.detect.MOST_WINDOWS", 4)
+    monkeypatch.setattr("guarded_sora.detectors.synthetic.blocks.MOST_WINDOWS", 4)
     drawn = []
 
     def endless() -> Iterator[FrameBatch]:
