@@ -18,7 +18,7 @@ from guarded_sora.detectors.frames import FrameBatch
 from guarded_sora.detectors.synthetic.blocks import SAMPLE_FPS, Cutter, gate, quality_class, spacing
 from guarded_sora.detectors.synthetic.calibration import LEAST_AUC, PUBLIC_ALPHA, Calibration
 from guarded_sora.detectors.synthetic.cuttings import Cuttings
-from guarded_sora.detectors.synthetic.features import NAMES, measure
+from guarded_sora.detectors.synthetic.features import NAMES
 from guarded_sora.detectors.synthetic.model import TriageModel, packaged_model
 from guarded_sora.detectors.synthetic.report import Head, HeadState, Moment, Reading, SyntheticReport
 
@@ -115,7 +115,7 @@ class SyntheticDetector:
             windows = cutter.windows(keep.through(batches) if keep else batches)
         moments, measured, still = [], [], 0
         for window in windows:
-            features = [measure(block) for block in window.blocks]
+            features = [self.model.measure(block) for block in window.blocks]
             still += window.still
             measured += features
             scores = tuple(self.model.score(each) for each in features)

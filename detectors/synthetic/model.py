@@ -1,7 +1,7 @@
-"""The packaged model: forty measurements, each bent to a normal distribution, and one weight for each.
+"""The packaged model: measurements bent to a normal distribution with a weight for each, and a network.
 
-A linear model gives exact additive contributions, so what it says can be explained without a second
-model. Legend: F features, Q quantiles.
+The score is a sum, so contributions are exact: one for each family of measurements and one for the
+residual network as a whole, which explains itself no further. Legend: F features, Q quantiles.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from numpy.typing import NDArray
 
 from guarded_sora.detectors.errors import WeightsInvalid
 from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
-from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES
+from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES, Block, measure
+from guarded_sora.detectors.synthetic.residual import ResidualNetwork, read_network, write_network
 
 WEIGHTS_SHA256 = "44b60959d9a697aadf89ff8f0ffbefcdafff75d9089e2a1031644214dd41a4ae"
-_FORM = "guarded-sora/synthetic-triage/1"
+_FORM = "guarded-sora/synthetic-triage/2"
+_WITHOUT_NETWORK = "guarded-sora/synthetic-triage/1"
+NETWORK = "network"
+"""What the residual network is called among the families that add to a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TriageModel:
     """``knots`` float64 (F, Q) are quantiles of each feature, ``normal`` (Q,) what they become.
 
-    ``weights`` (F,) and ``bias`` give the log-odds of one block at even odds.
+    ``weights`` (F,), ``network_weight`` and ``bias`` give the log-odds of one block at even odds. A model
+    without a network measures F numbers of a block, one with a network one more.
     """
 
     version: str
@@ -38,32 +43,51 @@ class TriageModel:
     weights: NDArray[np.float64]
     bias: float
     calibration: Calibration
+    network: ResidualNetwork | None = None
+    network_weight: float = 0.0
     sha256: str = ""
 
-    def terms(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What each feature adds, (F,); their sum and the bias are the score."""
-        return self.bent(features) * self.weights
+    def measure(self, block: Block) -> NDArray[np.float32]:
+        """All that the score needs of a block: the features and, last, what the network says of it.
+
+        Raises:
+            ValueError: a block of another shape.
+        """
+        features = measure(block)
+        if self.network is None:
+            return features
+        return np.append(features, np.float32(self.network.score(block)))
+
+    def terms(self, measured: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What each number of :meth:`measure` adds; their sum and the bias are the score."""
+        terms = self.bent(measured[: len(NAMES)]) * self.weights
+        if self.network is None:
+            return terms
+        return np.append(terms, float(measured[len(NAMES)]) * self.network_weight)
 
     def bent(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Each feature by its place among those of the training films, as a normal deviate, (F,)."""
         columns = zip(features, self.knots, strict=True)
         return np.array([np.interp(value, knots, self.normal) for value, knots in columns])
 
-    def score(self, features: NDArray[np.float32]) -> float:
+    def score(self, measured: NDArray[np.float32]) -> float:
         """Log-odds of one block at even odds; a score, calibrated only by the card."""
-        return float(self.terms(features).sum() + self.bias)
+        return float(self.terms(measured).sum() + self.bias)
 
-    def outside(self, features: NDArray[np.float32]) -> float:
+    def outside(self, measured: NDArray[np.float32]) -> float:
         """The share of features beyond anything seen in training, by more than a twentieth of its range."""
+        features = measured[: len(NAMES)]
         low, high = self.knots[:, 0], self.knots[:, -1]
         margin = 0.05 * (high - low)
         return float(((features < low - margin) | (features > high + margin)).mean())
 
-    def families(self, features: NDArray[np.float32]) -> dict[str, float]:
-        """What each family of features adds."""
+    def families(self, measured: NDArray[np.float32]) -> dict[str, float]:
+        """What each family of features adds, and the network."""
         summed: dict[str, float] = {}
-        for name, term in zip(NAMES, self.terms(features), strict=True):
-            summed[FAMILY_OF[name]] = summed.get(FAMILY_OF[name], 0.0) + float(term)
+        names = (*NAMES, NETWORK) if self.network is not None else NAMES
+        for name, term in zip(names, self.terms(measured), strict=True):
+            family = FAMILY_OF.get(name, NETWORK)
+            summed[family] = summed.get(family, 0.0) + float(term)
         return summed
 
 
@@ -75,6 +99,7 @@ def read_model(data: bytes, *, what: str = "triage.json") -> TriageModel:
     """
     try:
         document: Mapping[str, Any] = json.loads(data)
+        network = document.get("network")
         model = TriageModel(
             version=str(document["version"]),
             knots=np.array(document["knots"], np.float64),
@@ -82,21 +107,24 @@ def read_model(data: bytes, *, what: str = "triage.json") -> TriageModel:
             weights=np.array(document["weights"], np.float64),
             bias=float(document["bias"]),
             calibration=read_card(document["calibration"], what=what),
+            network=None if network is None else read_network(network, what=what),
+            network_weight=float(document.get("network_weight", 0.0)),
             sha256=hashlib.sha256(data).hexdigest(),
         )
-        known = document["form"] == _FORM and tuple(document["features"]) == NAMES
-    except (KeyError, TypeError, ValueError) as error:
+        known = document["form"] in (_FORM, _WITHOUT_NETWORK) and tuple(document["features"]) == NAMES
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsInvalid(f"{what} is no model of ours; restore it or train it again.") from error
     f, q = len(NAMES), model.normal.size
     shapes = model.knots.shape == (f, q) and model.weights.shape == (f,) and q > 1
-    if not (known and shapes and np.isfinite(model.knots).all() and np.isfinite(model.weights).all()):
+    numbers = (model.knots, model.normal, model.weights, model.bias, model.network_weight)
+    if not (known and shapes and all(bool(np.isfinite(each).all()) for each in numbers)):
         raise WeightsInvalid(f"{what} is for another version of the measurements; train it again.")
     return model
 
 
 def write_model(model: TriageModel, card: Mapping[str, Any]) -> bytes:
     """The JSON file of a model; ``card`` is its calibration as JSON."""
-    document = {
+    document: dict[str, Any] = {
         "form": _FORM,
         "version": model.version,
         "features": list(NAMES),
@@ -106,6 +134,9 @@ def write_model(model: TriageModel, card: Mapping[str, Any]) -> bytes:
         "knots": [_rounded(row) for row in model.knots],
         "calibration": dict(card),
     }
+    if model.network is not None:
+        document["network_weight"] = round(model.network_weight, 6)
+        document["network"] = write_network(model.network)
     return (json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
 
@@ -129,4 +160,4 @@ def _rounded(values: NDArray[np.float64]) -> list[float]:
     return [round(float(value), 5) for value in values]
 
 
-__all__ = ["WEIGHTS_SHA256", "TriageModel", "packaged_model", "read_model", "write_model"]
+__all__ = ["NETWORK", "WEIGHTS_SHA256", "TriageModel", "packaged_model", "read_model", "write_model"]
