@@ -99,3 +99,10 @@ class Gathered:
         """Once, however many legs have a reason to say it."""
         if code not in self.notices:
             self.notices.append(code)
+
+    def take(self, other: Gathered) -> None:
+        """All that another one gathered, after what is here."""
+        self.evidence += other.evidence
+        self.failed = self.failed or other.failed
+        for code in other.notices:
+            self.notice(code)

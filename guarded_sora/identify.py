@@ -12,7 +12,6 @@ from guarded_sora.detectors.fingerprint import (
     MIN_QUALITY,
     FingerprintMatch,
     SecondHash,
-    fingerprint,
     match,
     match_placed,
     mirrored,
@@ -79,6 +78,7 @@ class Identity:
 def identify(
     store: ClipStore,
     frames: Iterable[FrameBatch],
+    hashes: tuple[SecondHash, ...],
     *,
     size: tuple[int, int],
     mark: MarkEvidence | None,
@@ -87,14 +87,14 @@ def identify(
     """Compare a film with the clip that its mark, our credentials or its looks lead to, in this order.
 
     Args:
-        frames: re-iterable; a copy that was cropped or turned is read twice.
+        frames: re-iterable; read once more for a copy that was cropped or turned.
+        hashes: the fingerprints of ``frames``.
         size: width and height of the film in pixels.
         claimed: clip id that credentials under our own root name; empty for none.
 
     Raises:
         StoreError: the store refused.
     """
-    hashes = fingerprint(frames)
     marked = _marked(store, mark)
     named = _named(store, claimed)
     record, by = (marked, "watermark") if marked else (named, "credentials") if named else (None, "")

@@ -19,6 +19,7 @@ from guarded_sora.detectors.synthetic import (
     posterior,
 )
 from guarded_sora.detectors.synthetic.blocks import SAMPLE_FPS, gate
+from guarded_sora.detectors.synthetic.cuttings import Cuttings
 from guarded_sora.evidence import Evidence
 from guarded_sora.media import FrameStream
 from guarded_sora.services import Services
@@ -36,11 +37,12 @@ _SIGNS = {
 
 
 def look_for_traces(
-    services: Services, runner: StageRunner, stream: FrameStream
+    services: Services, runner: StageRunner, stream: FrameStream, cuttings: Cuttings | None = None
 ) -> tuple[Evidence, DetectorSign]:
     """What the detector says of a film, and what that is for the verdict table.
 
-    A detector that fails is evidence of its own, state ``failed``, and no sign.
+    ``cuttings``: its windows, where a pass over the film has cut them; else the film is decoded again. A
+    detector that fails is evidence of its own, state ``failed``, and no sign.
     """
     settings = services.settings
     try:
@@ -56,7 +58,9 @@ def look_for_traces(
         has_audio=info.has_audio,
     )
     shut = gate(width=facts.width, height=facts.height, fps=facts.fps, seconds=facts.seconds)
-    frames: Iterable[FrameBatch] = () if shut else stream.sampled(sample_fps=SAMPLE_FPS)
+    frames: Iterable[FrameBatch] | Cuttings = () if shut else stream.sampled(sample_fps=SAMPLE_FPS)
+    if cuttings is not None and not shut and not detector.needs_pictures:
+        frames = cuttings
     outcome = runner.run_check(
         detector.name,
         detector.inspect_film,

@@ -19,7 +19,7 @@ from guarded_sora.finish import READ
 from guarded_sora.identify import Identity
 from guarded_sora.looking import Depth, Looking
 from guarded_sora.lost_credentials import credentials_detail, recover_lost
-from guarded_sora.media import FrameStream, sha256_file
+from guarded_sora.media import sha256_file
 from guarded_sora.progress import Progress, Silent
 from guarded_sora.provenance.clip_id import ClipId
 from guarded_sora.provenance.credentials.metadata import Declared
@@ -33,6 +33,7 @@ from guarded_sora.store import ClipRecord, ClipState
 from guarded_sora.store.stay_downs import STAY_DOWN
 from guarded_sora.synthetic import OPEN, look_for_traces
 from guarded_sora.verdicts import Row, Signs, VerdictName, judge
+from guarded_sora.viewing import Viewing
 
 DECLARED = "guarded_sora.provenance.credentials.metadata:read_declared"
 
@@ -44,13 +45,16 @@ def verify(
     depth: Depth = "full",
     laws: tuple[str, ...] = (),
     rubric: bool = False,
+    every_second: bool = False,
     progress: Progress | None = None,
 ) -> Verdict:
     """Say of ``path`` what can be said.
 
     Args:
-        depth: ``credentials`` reads no pixels; ``provenance`` adds mark and fingerprint; ``full``
-            adds the detector where provenance does not settle it.
+        depth: ``credentials`` reads no pixels; ``provenance`` adds mark and fingerprint, of all of a film
+            that shows anything of ours and of excerpts of others (:data:`~guarded_sora.viewing.EXCERPTS`);
+            ``full`` looks at all of every film and adds the detector where provenance does not settle it.
+        every_second: look at all of every film at depth ``provenance`` too.
         laws: whose clauses to check; see :mod:`guarded_sora.provenance.conformance`.
         rubric: also check the newest manifest against the conformance programme's rubric.
 
@@ -59,13 +63,17 @@ def verify(
         StoreError: the log or the store refused.
     """
     laws = known_laws(laws)
-    return _Examination(services, path, depth, progress or Silent()).run(laws, rubric=rubric)
+    return _Examination(services, path, depth, progress or Silent(), whole=every_second).run(
+        laws, rubric=rubric
+    )
 
 
 class _Examination:
     """One file under examination; each leg adds evidence and a sign."""
 
-    def __init__(self, services: Services, path: Path, depth: Depth, progress: Progress) -> None:
+    def __init__(
+        self, services: Services, path: Path, depth: Depth, progress: Progress, *, whole: bool
+    ) -> None:
         self.services = services
         self.path = path
         self.depth = depth
@@ -73,7 +81,9 @@ class _Examination:
         self.runner = StageRunner(worker=services.worker)
         self.settings = services.settings
         self.found = Gathered()
-        self.looking = Looking(services, self.runner, path, depth, found=self.found, progress=progress)
+        self.looking = Looking(
+            services, self.runner, path, depth, whole=whole, found=self.found, progress=progress
+        )
 
     def run(self, laws: tuple[str, ...], *, rubric: bool) -> Verdict:
         if not self.path.is_file():
@@ -85,9 +95,11 @@ class _Examination:
             self.found.add("audit", "released" if released else exact[0].state.value, {"file_sha256": sha256})
         credentials = self._credentials()
         declared = self._declared()
-        stream, readable = self.looking.open()
-        mark = self.looking.mark(stream) if stream is not None else None
-        identity = self.looking.identify(stream, mark, credentials)
+        known = bool(exact) or (credentials is not None and credentials.ours)
+        view, readable = self.looking.open(known=known)
+        mark, identity = None, Identity()
+        if view is not None:
+            view, mark, identity = self.looking.origin(view, credentials)
         self.found.evidence += recover_lost(
             self.services, self.runner, self.path, credentials, mark, identity
         )
@@ -107,10 +119,10 @@ class _Examination:
             failed=self.found.failed,
             public_mark=readable and self.looking.public_marks(mark),
         )
-        signs = self._synthetic(signs, stream)
+        signs = self._synthetic(signs, view)
         row = judge(signs)
         ours = bool(exact) or identity.record is not None or (credentials is not None and credentials.ours)
-        rules, broken = self._rules(laws, rubric, stream, credentials, declared, mark, ours=ours)
+        rules, broken = self._rules(laws, rubric, view, credentials, declared, mark, ours=ours)
         return self._conclude(row, sha256, identity, rules, broken, included=released is not None)
 
     # -- legs
@@ -194,15 +206,15 @@ class _Examination:
             self.found.add("registry", STAY_DOWN, {"by": outcome.value.by})
             self.found.notice(STAY_DOWN)
 
-    def _synthetic(self, signs: Signs, stream: FrameStream | None) -> Signs:
+    def _synthetic(self, signs: Signs, view: Viewing | None) -> Signs:
         """What the pixels tell of synthesis, asked only where nothing conclusive was found."""
-        if self.depth != "full" or stream is None:
+        if self.depth != "full" or view is None:
             return signs
         if judge(signs).verdict not in OPEN:
             self.found.add("detector", "not_needed", {"reason": "what is known of its origin settles it"})
             return signs
         self.progress.stage("detector")
-        evidence, sign = look_for_traces(self.services, self.runner, stream)
+        evidence, sign = look_for_traces(self.services, self.runner, view.stream, view.cuttings)
         self.found.evidence.append(evidence)
         return replace(signs, detector=sign, failed=signs.failed or evidence.state == "failed")
 
@@ -210,7 +222,7 @@ class _Examination:
         self,
         laws: tuple[str, ...],
         rubric: bool,
-        stream: FrameStream | None,
+        view: Viewing | None,
         credentials: Credentials | None,
         declared: Declared | None,
         mark: MarkEvidence | None,
@@ -226,7 +238,7 @@ class _Examination:
                 self.services,
                 self.runner,
                 laws,
-                stream=stream,
+                stream=None if view is None else view.stream,
                 credentials=credentials,
                 declared=declared,
                 mark=mark,

@@ -80,8 +80,9 @@ def decode_chunks(
         strict=strict,
         threads=threads,
     )
-    for chunk in chunks:
-        yield None if chunk is None else chunk[0]
+    for item in chunks:
+        if not isinstance(item, MediaInfo):
+            yield None if item is None else item[0]
 
 
 def decode_views(
@@ -95,11 +96,12 @@ def decode_views(
     threads: int,
     excerpts: Excerpts | None = None,
     part: Box | None = None,
-) -> Iterator[tuple[FrameBatch, ...] | None]:
+) -> Iterator[MediaInfo | tuple[FrameBatch, ...] | None]:
     """As :func:`decode_chunks`, for what several readers want of one decoding.
 
-    Every item holds the whole pictures and, with ``part``, that part of the same frames at its own size.
-    Only frames in ``excerpts`` are yielded, and where the film allows it only they are decoded.
+    The first item says what the film is. Every other holds the whole pictures and, with ``part``, that part
+    of the same frames at its own size. Only frames in ``excerpts`` are yielded, and where the film allows
+    it only they are decoded.
     """
     with (
         _open(path, limits, strict=strict, threads=threads) as (container, stream),
@@ -116,6 +118,7 @@ def decode_views(
         views: tuple[View, ...] = (Whole(info, max_short_side),)
         if part is not None:
             views = (*views, Part(info, part))
+        yield info
         chunk = Chunk(views, info.fps, chunk_bytes=chunk_bytes, most=_CHUNK_FRAMES)
         silent = 0
         sampler.start = passage.start = info.start

@@ -116,7 +116,7 @@ class FrameStream:
 
     @cached_property
     def info(self) -> MediaInfo:
-        """What the film is; probed on first use. Raises MediaError."""
+        """What the film is; probed on first use unless frames were read before. Raises MediaError."""
         return probe(self.path, self._worker, limits=self._limits, strict=self._options["strict"])
 
     @property
@@ -131,6 +131,10 @@ class FrameStream:
     def in_part(self, excerpts: Excerpts | None) -> FrameStream:
         """The same frames, but only those of ``excerpts``; of all seconds where it is None."""
         return self._seen(excerpts=excerpts)
+
+    def frame_by_frame(self) -> FrameStream:
+        """The same frames in batches of one, for who may stop after the first."""
+        return self._seen(chunk_bytes=1)
 
     def _seen(self, **changed: Any) -> FrameStream:
         other = FrameStream(self.path, self._worker, limits=self._limits, **{**self._options, **changed})
@@ -177,13 +181,15 @@ class FrameStream:
         )
         with closing(chunks):  # type: ignore[type-var]  # the worker's iterator is a generator
             try:
-                for chunk in chunks:
+                for item in chunks:
                     if time.monotonic() > until:
                         raise MediaError(
                             f"{self.path} takes too long to read; it may be damaged, so convert it first."
                         )
-                    if chunk is not None:
-                        yield chunk
+                    if isinstance(item, MediaInfo):
+                        self.__dict__.setdefault("info", item)
+                    elif item is not None:
+                        yield item
             except WorkerFault as fault:
                 refuse(self.path, fault)
 
