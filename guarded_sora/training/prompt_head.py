@@ -3,14 +3,17 @@
     guarded-sora train prompts --set data=FOLDER -o runs/prompts
 
 Several small networks are trained from different seeds and shipped as one wide one, so that the mean
-of their outputs costs one pass. Each output is then put on a common scale: the tail of its values over
-harmless validation prompts is taken as exponential, so that one bound means the same false-alarm rate in
-every category (Platt's sigmoid on top makes it a probability). The test part is never read here.
+of their outputs costs one pass. Every second one reads the peaks beside the sentence vector. A further
+output learns harm of any kind, also from rows without a category, and a share of it is added to every
+category: what is harmless as a whole loses in all of them. Each output is then put on a common scale: the
+tail of its values over harmless validation prompts is taken as exponential, so that one bound means the
+same false-alarm rate in every category (Platt's sigmoid on top makes it a probability). The test part is
+never read here.
 
 Sources: Platt, "Probabilistic Outputs for Support Vector Machines" (1999); exponential tails over a
 high threshold: Pickands, "Statistical Inference Using Extreme Order Statistics" (1975).
 
-Shapes: B prompts, D = 512 features, H hidden units, C categories.
+Shapes: B prompts, D = 1280 features (sentence vector, peaks), H hidden units, C categories.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from numpy.typing import NDArray
 from guarded_sora.errors import UsageError
 from guarded_sora.policies.text.classify import WINDOW, readable_text
 from guarded_sora.policies.text.encoder import (
+    FEATURES,
     NAME,
     VOCABULARY_SHA256,
     WEIGHTS_SHA256,
@@ -40,7 +44,7 @@ from guarded_sora.policies.text.encoder import (
 )
 from guarded_sora.training.prompt_data import SOURCES, Example, own_examples, public_examples
 
-VERSION: Final = "1.0.0"
+VERSION: Final = "2.0.0"
 POINTS: Final = (0.03, 0.01, 0.005)
 Numbers = NDArray[np.float64]
 TAIL: Final = 0.05
@@ -58,7 +62,7 @@ class PromptHeadConfig:
 
     seed: int = 3
     data: str = ""
-    networks: int = 5
+    networks: int = 6
     hidden: int = 96
     epochs: int = 20
     batch: int = 256
@@ -66,8 +70,13 @@ class PromptHeadConfig:
     decay: float = 1e-3
     drop_input: float = 0.3
     drop_hidden: float = 0.3
+    peaks_decay: float = 1e-2
+    peaks_drop: float = 0.5
+    """Decay, and share of inputs dropped, of the networks that read the peaks too."""
     any_weight: float = 3.0
     """Weight of the extra output for "harm of any kind", which learns from rows without a category."""
+    any_share: float = 0.75
+    """How much of that output is added to the one of each category."""
 
 
 def train_prompts(out: Path, config: PromptHeadConfig) -> Path:
@@ -124,11 +133,11 @@ def _counts(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
 
 
 class Vectors:
-    """Sentence vectors by the SHA-256 of the text, kept in a file so that a second run is quick."""
+    """Features by the SHA-256 of the text, kept in a file in half precision so that a second run is quick."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, Floats] = {}
+        self._known: dict[str, NDArray[np.float16]] = {}
         if path.is_file():
             with np.load(path, allow_pickle=False) as file:
                 self._known = dict(zip(file["keys"].tolist(), file["vectors"], strict=True))
@@ -142,13 +151,14 @@ class Vectors:
         encoder = shared_encoder() if missing else None
         for key, text in missing.items():
             assert encoder is not None
-            self._known[key] = encoder.encode(encoder.tokens(readable_text(text))[:WINDOW]).sentence
+            tokens = encoder.tokens(readable_text(text))[:WINDOW]
+            self._known[key] = encoder.encode_windows(tokens, size=WINDOW, step=WINDOW)[0].astype(np.float16)
         if missing:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(
                 self._path, keys=np.array(list(self._known)), vectors=np.array(list(self._known.values()))
             )
-        return np.array([self._known[key] for key in keys], dtype=np.float32).reshape(-1, WIDTH)
+        return np.array([self._known[key] for key in keys], dtype=np.float32).reshape(-1, FEATURES)
 
 
 def _key(text: str) -> str:
@@ -186,9 +196,11 @@ def _fit(
     first, first_bias, second, second_bias = [], [], [], []
     for number in range(config.networks):
         torch.manual_seed(config.seed + number)
+        wide = number % 2 == 1
+        width = FEATURES if wide else WIDTH
         network = torch.nn.Sequential(
-            torch.nn.Dropout(config.drop_input),
-            torch.nn.Linear(WIDTH, config.hidden),
+            torch.nn.Dropout(config.peaks_drop if wide else config.drop_input),
+            torch.nn.Linear(width, config.hidden),
             torch.nn.ReLU(),
             torch.nn.Dropout(config.drop_hidden),
             torch.nn.Linear(config.hidden, targets.shape[1]),
@@ -196,12 +208,15 @@ def _fit(
         lower, upper = network[1], network[4]
         assert isinstance(lower, torch.nn.Linear) and isinstance(upper, torch.nn.Linear)
         torch.nn.init.constant_(upper.bias, -3.0)  # harm is rare
-        _descend(network, inputs, targets, masks * weights[:, None] * scale, config)
-        weight = lower.weight.detach().numpy().T / deviation[:, None]
+        decay = config.peaks_decay if wide else config.decay
+        _descend(network, inputs[:, :width], targets, masks * weights[:, None] * scale, config, decay)
+        weight = np.zeros((FEATURES, config.hidden))
+        weight[:width] = lower.weight.detach().numpy().T / deviation[:width, None]
         first.append(weight)
         first_bias.append(lower.bias.detach().numpy() - mean @ weight)
-        second.append(upper.weight.detach().numpy().T[:, :-1] / config.networks)
-        second_bias.append(upper.bias.detach().numpy()[:-1])
+        last, last_bias = upper.weight.detach().numpy().T, upper.bias.detach().numpy()
+        second.append((last[:, :-1] + config.any_share * last[:, -1:]) / config.networks)
+        second_bias.append(last_bias[:-1] + config.any_share * last_bias[-1])
     return (
         (np.concatenate(first, axis=1).astype(np.float32), np.concatenate(first_bias).astype(np.float32)),
         (np.concatenate(second).astype(np.float32), np.mean(second_bias, axis=0).astype(np.float32)),
@@ -214,9 +229,10 @@ def _descend(
     targets: torch.Tensor,
     weights: torch.Tensor,
     config: PromptHeadConfig,
+    decay: float,
 ) -> None:
     steps = (len(inputs) + config.batch - 1) // config.batch
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr / 3, weight_decay=config.decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr / 3, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.epochs * steps)
     network.train()
     for _ in range(config.epochs):

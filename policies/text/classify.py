@@ -1,11 +1,11 @@
 """The trained head: a calibrated probability for each category, in every language of the encoder.
 
-A small network over the sentence vector of :mod:`guarded_sora.policies.text.encoder`, trained by
-``guarded-sora train prompts`` (card: docs/model-card-prompts.md). It reports scores and no severity, so
+A small network over the sentence vector and the peaks of :mod:`guarded_sora.policies.text.encoder`, trained
+by ``guarded-sora train prompts`` (card: docs/model-card-prompts.md). It reports scores and no severity, so
 only rules that read ``probability[...]`` act on it; thresholds and the band that goes to review stand in
 the pack. Without encoder or head the check is unavailable, which every record says.
 
-Shapes: D = 512 features, H hidden units, C categories.
+Shapes: D = 1280 features, H hidden units, C categories.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from guarded_sora.policies.errors import ModelInvalid
 from guarded_sora.policies.finding import Finding, RequestContext
 from guarded_sora.policies.taxonomy import CATEGORIES
 from guarded_sora.policies.text.encoder import (
+    FEATURES,
     VOCABULARY_SHA256,
     WEIGHTS_SHA256,
-    WIDTH,
     Encoder,
     Floats,
     encoder_files,
@@ -70,7 +70,7 @@ class Head:
     shift: Floats
 
     def probabilities(self, features: Floats) -> NDArray[np.float64]:
-        """float64 (..., C) in 0 to 1 for sentence vectors (..., D)."""
+        """float64 (..., C) in 0 to 1 for features (..., D)."""
         middle = np.maximum(features @ self.hidden[0] + self.hidden[1], 0)
         logits = (middle @ self.output[0] + self.output[1]) * self.gain + self.shift
         result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(logits.astype(np.float64), -40, 40)))
@@ -113,7 +113,7 @@ def load_head(folder: Path = HEAD_FOLDER) -> Head:
 def _check_shapes(head: Head) -> None:
     count, units = len(head.categories), head.hidden[1].shape[0]
     shapes = [part.shape for part in (*head.hidden, *head.output, head.gain, head.shift)]
-    if shapes != [(WIDTH, units), (units,), (units, count), (count,), (count,), (count,)]:
+    if shapes != [(FEATURES, units), (units,), (units, count), (count,), (count,), (count,)]:
         raise ModelInvalid("The prompt head's layers do not fit together; train it again.")
     if unknown := [category for category in head.categories if category not in CATEGORIES]:
         raise ModelInvalid(f"The prompt head knows {unknown[0]!r}, not in the taxonomy; train it again.")

@@ -6,7 +6,8 @@ a convolutional encoder over token n-grams of order 2, 3 and 5 followed by a dee
 Yang et al., "Multilingual Universal Sentence Encoder for Semantic Retrieval", arXiv 1907.04307, with
 the layer sizes of the weight file.
 
-Shapes: N tokens, W windows of them, ``tokens`` int64 (N,), sentence float32 (512,).
+Shapes: N tokens, W windows of them, ``tokens`` int64 (N,), sentence float32 (512,), features of a window
+float32 (1280,): its sentence vector and its peaks.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", 
 WIDTH: Final = 512
 POOLED: Final = 1280
 PEAKS: Final = 768
+FEATURES: Final = WIDTH + PEAKS
 _CHUNKS: Final = 17
 _BRANCH: Final = 256
 _BRANCHES: Final = ((2, 0), (3, 1), (5, 2))  # order of the n-gram, tokens of it to the left
@@ -117,10 +119,10 @@ class Encoder:
             )
 
     def encode_windows(self, tokens: Tokens, *, size: int, step: int) -> Floats:
-        """float32 (W, 512): a sentence vector for each run of at most ``size`` tokens, one every ``step``.
+        """float32 (W, 1280): sentence vector and peaks of a run of at most ``size`` tokens every ``step``.
 
         The features of a token are made once, however many windows hold it, and from its true neighbours;
-        a text of one window has the vector that :meth:`encode` gives it. Time is linear in the length of the
+        a text of one window has the values that :meth:`encode` gives it. Time is linear in the length of the
         text, memory that of a few windows and their vectors.
         """
         marked, bounds = _marked(tokens), window_bounds(len(tokens), size=size, step=step)
@@ -134,7 +136,8 @@ class Encoder:
                 features = self._features(marked[low : high + _REACH])
                 totals = [features[start - low : end - low].sum(axis=0) for start, end in some]
                 counts = np.array([end - start for start, end in some])
-                vectors.append(self._sentences(np.stack(totals), counts))
+                peaks = [features[start - low : end - low, WIDTH:].max(axis=0) for start, end in some]
+                vectors.append(np.hstack((self._sentences(np.stack(totals), counts), np.stack(peaks))))
         return np.concatenate(vectors)
 
     def _features(self, tokens: Tokens) -> Floats:
@@ -241,6 +244,7 @@ def window_bounds(count: int, *, size: int, step: int) -> list[tuple[int, int]]:
 
 
 __all__ = [
+    "FEATURES",
     "LANGUAGES",
     "NAME",
     "PEAKS",

@@ -10,7 +10,7 @@ import pytest
 
 from guarded_sora.errors import UsageError
 from guarded_sora.policies.text.classify import load_head
-from guarded_sora.policies.text.encoder import WIDTH
+from guarded_sora.policies.text.encoder import FEATURES
 from guarded_sora.training import prompt_data, prompt_head
 from guarded_sora.training.prompt_data import SOURCES, Example, own_examples, public_examples
 from guarded_sora.training.prompt_head import (
@@ -86,8 +86,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def vectors(self: Vectors, rows: Sequence[Example]) -> np.ndarray:
         draw = np.random.default_rng(2)
-        made = np.zeros((len(rows), WIDTH), dtype=np.float32)
-        # In a few places, since noise in all 512 would drown three words.
+        made = np.zeros((len(rows), FEATURES), dtype=np.float32)
+        # In a few places, since noise in all of them would drown three words.
         made[:, :8] = draw.normal(size=(len(rows), 8)) * 0.1
         for row, example in enumerate(rows):
             for place, category in enumerate(("hate", "self_harm", "evasion")):
@@ -103,7 +103,7 @@ def test_a_run_writes_a_head_that_loads_and_separates(small: None, tmp_path: Pat
     folder = train_prompts(tmp_path, config)
     head = load_head(folder)
     assert head.categories == ("hate", "self_harm") and not set(head.categories) & set(LEFT_OUT)
-    vector = np.zeros(WIDTH, dtype=np.float32)
+    vector = np.zeros(FEATURES, dtype=np.float32)
     calm = head.probabilities(vector)
     vector[0] = 1
     excited = head.probabilities(vector)

@@ -24,9 +24,9 @@ from guarded_sora.policies.text.classify import (
     plain_text,
 )
 from guarded_sora.policies.text.encoder import (
+    FEATURES,
     VOCABULARY_SHA256,
     WEIGHTS_SHA256,
-    WIDTH,
     Floats,
     Tokens,
     encoder_files,
@@ -43,18 +43,18 @@ class Letters:
         self.runs: list[int] = []
 
     def tokens(self, text: str) -> Tokens:
-        return np.array([ord(char) % WIDTH for char in text], dtype=np.int64)
+        return np.array([ord(char) % FEATURES for char in text], dtype=np.int64)
 
     def encode_windows(self, tokens: Tokens, *, size: int, step: int) -> Floats:
         runs = [tokens[start:end] for start, end in window_bounds(len(tokens), size=size, step=step)]
         self.runs.extend(map(len, runs))
-        return np.stack([np.bincount(run, minlength=WIDTH).astype(np.float32) for run in runs])
+        return np.stack([np.bincount(run, minlength=FEATURES).astype(np.float32) for run in runs])
 
 
 def letter_head(**letters: str) -> Head:
     """A head whose categories grow probable with their letter: 0.02, 0.5, 0.98, ..."""
     count = len(letters)
-    hidden = np.zeros((WIDTH, count), dtype=np.float32)
+    hidden = np.zeros((FEATURES, count), dtype=np.float32)
     for column, letter in enumerate(letters.values()):
         hidden[ord(letter), column] = 1
     return Head(
@@ -106,7 +106,7 @@ def test_only_the_most_probable_categories_are_told() -> None:
     )
     head = replace(
         head,
-        hidden=(np.zeros((WIDTH, 1), dtype=np.float32), np.zeros(1, dtype=np.float32)),
+        hidden=(np.zeros((FEATURES, 1), dtype=np.float32), np.zeros(1, dtype=np.float32)),
         output=(np.zeros((1, 20), dtype=np.float32), np.arange(20, dtype=np.float32)),
     )
     found = ClassifierCheck(head=head, encoder=Letters()).check("x", ADULT)  # type: ignore[arg-type]
@@ -261,7 +261,8 @@ def test_a_text_of_one_window_has_the_vector_of_the_whole(count: int) -> None:
 
     encoder, tokens = shared_encoder(), np.random.default_rng(count).integers(3, 1000, count)
     (vector,) = encoder.encode_windows(tokens, size=WINDOW, step=64)
-    assert np.array_equal(vector, encoder.encode(tokens).sentence)
+    encoded = encoder.encode(tokens)
+    assert np.array_equal(vector, np.hstack((encoded.sentence, encoded.peaks)))
 
 
 @needs_encoder
@@ -269,6 +270,7 @@ def test_a_text_of_one_window_has_the_vector_of_the_whole(count: int) -> None:
 def test_windows_share_the_features_of_their_tokens(count: int) -> None:
     """In blocks or at once, near a block's edge or far from it: the same vectors."""
     from guarded_sora.policies.text import encoder as module
+    from guarded_sora.policies.text.encoder import WIDTH
 
     encoder, tokens = module.shared_encoder(), np.random.default_rng(count).integers(3, 1000, count)
     vectors = encoder.encode_windows(tokens, size=WINDOW, step=64)
@@ -278,7 +280,8 @@ def test_windows_share_the_features_of_their_tokens(count: int) -> None:
     for vector, (start, end) in zip(vectors, bounds, strict=True):
         rows = whole[start + (start > 0) : end + 1 + (end == count)]
         alone = encoder._sentences(rows.sum(axis=0)[None], np.array([len(rows)]))[0]
-        assert vector == pytest.approx(alone, abs=1e-5)
+        assert vector[:WIDTH] == pytest.approx(alone, abs=1e-5)
+        assert vector[WIDTH:] == pytest.approx(rows[:, WIDTH:].max(axis=0), abs=1e-5)
 
 
 GOLDEN_VECTOR = (-0.0671, 0.0417, -0.0831, 0.0155)
