@@ -29,7 +29,7 @@ from guarded_sora.provenance.watermark.mask import (
     visibility,
 )
 from guarded_sora.provenance.watermark.receive import MIN_SIDE, working_luma
-from guarded_sora.provenance.watermark.restraint import restrained
+from guarded_sora.provenance.watermark.restraint import Heard, restrained
 from guarded_sora.provenance.watermark.tile import CODE, synthesize, word_bits
 
 SEGMENT_SECONDS = 8.0
@@ -42,6 +42,7 @@ def class_at(seconds: float, first: int) -> int:
 
 
 _AHEAD_FRAMES = 8
+_GAP = 0.125
 _AHEAD_BYTES = 64 * 2**20
 
 
@@ -94,20 +95,24 @@ class Embedder:
                     self._adapt(data_class, ahead.samples(batch, index), ahead.after(batch, index))
                 yield batch, index, self.levels(luma, seconds)
 
-    def _adapt(self, data_class: int, samples: list[NDArray[np.uint8]], second: NDArray[np.uint8]) -> None:
+    def _adapt(
+        self, data_class: int, samples: list[NDArray[np.uint8]], after: tuple[NDArray[np.uint8], float]
+    ) -> None:
         """Prepare the pattern of a segment, and its strength, for what its first second shows.
 
-        ``samples`` begin with the first frame; ``second`` is the frame after it.
+        ``samples`` begin with the first frame; ``after``: the frame after it, and seconds to there.
         """
         shape = (samples[0].shape[0], samples[0].shape[1])
         _check(shape)
         lumas = [working_luma(_luma(frame)) for frame in samples]
         self._film_psnr = self._psnr - small_picture_allowance(lumas)
         driven = gains(self._key, data_class, self._coded, lumas, self._film_psnr)
-        tile = synthesize(self._key, data_class, self._coded, driven)
+        tile = synthesize(self._key, data_class, self._coded, driven.factors)
         laid = pattern(tile, shape)
         colour = _colour(samples[0])
-        self._cap = restrained(_luma(samples[0]), _luma(second), laid, self._film_psnr, colour)
+        second, gap = after
+        heard = Heard(loudness=driven.loudness, gap=gap)
+        self._cap = restrained(_luma(samples[0]), _luma(second), laid, self._film_psnr, colour, heard)
         self._cache = (data_class, shape, laid)
 
     def mark(self, frame: NDArray[np.uint8], seconds: float) -> NDArray[np.uint8]:
@@ -180,12 +185,22 @@ class _Lookahead(Generic[Batch]):
         chosen = np.unique(np.linspace(0, min(len(found), limit) - 1, SAMPLES).round().astype(int))
         return [found[place] for place in chosen]
 
-    def after(self, batch: Batch, index: int) -> NDArray[np.uint8]:
-        """The frame after ``index`` of ``batch`` as far as ``samples`` has looked; else that frame itself."""
-        frame = batch.frames[index]
-        later = [batch.frames[index + 1 : index + 2], *(waiting.frames[:1] for waiting in self._waiting)]
-        following = next((part[0] for part in later if len(part)), frame)
-        return np.asarray(following if following.shape == frame.shape else frame, dtype=np.uint8)
+    def after(self, batch: Batch, index: int) -> tuple[NDArray[np.uint8], float]:
+        """The frame after ``index`` of ``batch`` and the seconds to it, as far as ``samples`` has looked.
+
+        Else that frame itself; an eighth of a second where times do not tell.
+        """
+        frame, start = batch.frames[index], float(batch.times[index])
+        parts: list[Batch] = [batch]
+        parts.extend(self._waiting)
+        for part in parts:
+            place = index + 1 if part is batch else 0
+            if len(part) > place:
+                following, gap = part.frames[place], float(part.times[place]) - start
+                if following.shape != frame.shape:
+                    break
+                return np.asarray(following, dtype=np.uint8), gap if 0.0 < gap < 10.0 else _GAP
+        return np.asarray(frame, dtype=np.uint8), _GAP
 
     @staticmethod
     def _fitting(

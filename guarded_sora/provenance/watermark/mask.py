@@ -75,6 +75,8 @@ def pattern(tile: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.int
     rows = int(np.ceil(height * factor / TILE)) + 2
     columns = int(np.ceil(width * factor / TILE)) + 2
     repeated = np.tile((tile * PATTERN_ONE).astype(np.float32), (rows, columns))
+    if factor == 1.0:
+        return np.rint(repeated[:height, :width]).astype(np.int16)
     offset = (factor - 1) / 2 + TILE
     matrix = np.array([[factor, 0, offset], [0, factor, offset]], dtype=np.float64)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

@@ -1,109 +1,81 @@
 """How strong the mark may be before an encoder pays too much for it.
 
-A picture that an encoder copies almost exactly hides nothing: there a mark of fixed strength is the
-largest error of the film, and the bits spent on it are missing elsewhere. So the writer asks what a
-codec would do. Some patches of two neighbouring frames go through a small model of one: blocks of
-8 x 8 cosines, coded once as they are (a key frame) and once as what motion from the frame before
-leaves over (all others), a quantiser that is finer where the picture is flat and where later frames
-build on it, as x264 does with adaptive quantisation and its macroblock tree, and a count of the
-bits. The model codes the patches with and without the mark, lowers the quantiser of the unmarked ones
+A mark costs a film quality twice: it is an error by itself, and the bits that an encoder spends on it
+are missing elsewhere. So the writer asks a small model of an encoder what a codec would do: the model
+codes some patches of the film with and without the mark, lowers the quantiser of the unmarked ones
 until both cost the same, and compares the errors. The mark is weakened until the gap is small enough,
-as far as it can be: see ``MOST`` and ``SMOOTH``.
-
-Legend: H height, W width of a frame; N patches, B = 16 blocks of a patch, 64 coefficients of a block.
+as far as it can be: where the picture is so smooth that a codec copies it, or where the model says that
+the evidence left by strong compression is more than is needed. See ``MOST``, ``SMOOTH`` and ``ENOUGH``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from guarded_sora.provenance.watermark.mask import (
-    MASK_ONE,
-    MOST_LEVELS,
-    PATTERN_ONE,
-    fixed_point,
-    strength,
-    visibility,
+from guarded_sora.provenance.watermark.encoder_model import (
+    Patches,
+    coded,
+    marks_of,
+    patches_of,
+    remains,
 )
-from guarded_sora.provenance.watermark.receive import working_luma
+from guarded_sora.provenance.watermark.mask import MOST_LEVELS, strength, visibility
 
 LOSS = 2.3
 """Decibels that a marked film may lose, by the model, against an unmarked one of the same size."""
+
+SPARED_LOSS = 2.8
+"""The same where evidence is given away that can be spared. The model says 0.8 dB too much on average."""
 
 MOST = 5.0
 """Decibels by which the mark is weakened at most; below that it would not survive a re-encoding."""
 
 SMOOTH = (42.0, 44.5)
-"""Decibels at which an encoder copies the picture, by the model: below the first the mark keeps its strength.
+"""Decibels at which an encoder copies the picture, by the model: from the first on the mark may be weakened.
 
-Texture costs an encoder what it costs the mark, and a mark that is held back there is lost at once in
-strong compression. What an encoder copies well it also leaves the mark of, so there is something to give.
+What an encoder copies well it also leaves the mark of, so there is something to give: all of ``MOST``
+from the second on.
 """
+
+ENOUGH = -30.0
+"""log10 p that two seconds coded at ``STRONG`` must keep, by the model, where the picture is not smooth.
+
+A reader needs -9 over all ids; the rest pays for the model's error, and for attacks that are harder.
+"""
+
+STRONG = 33.0
+"""Constant rate factor of the compression that the mark is meant to survive."""
 
 LINES = (270.0, 360.0)
 """Smaller pictures than the first need all the strength there is; larger than the second, none is given."""
 
-_SIDE = 32
-_PATCHES = 24
 _CRF = 23.0
-_KEY_FRAMES = 1.0 / 16.0
-_KEY_OFFSET = 2.9
 _FLOOR = 0.5
 _COLOUR_FLOOR, _COLOURFUL = 1.1, 8.0
 """Squared error that no quantiser lowers: of rounding, and of the halved chroma of colourful pictures."""
 
-_TREE = (1.4, 6.0)
-"""How much finer blocks are coded that later frames are predicted from, and how many of those there are."""
-
 _STEPS = np.arange(-15.0, 0.0, 3.0)
-_COLUMN = np.arange(8)
-_COSINES = np.sqrt(0.25) * np.cos(np.pi * (2 * _COLUMN[None] + 1) * _COLUMN[:, None] / 16.0)
-_COSINES[0] /= np.sqrt(2.0)
-_COSINES = _COSINES.astype(np.float32)
+_DIMENSIONS = 1912
+_IDS = 12.04
+_HEARD = (0.63, 0.48, 0.38, 2.7)
+"""Fitted on development films: factor, powers of the share left and of the mark's loudness, its limit."""
 
 Planes = NDArray[np.float32]
-Coefficients = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Spots:
-    """The mark in patches (N, 32, 32): its deviation in grey levels before any cap, and its pattern."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """``loudness``: amplitude of the mark beside the picture's in a reader's median bin, before any codec.
 
-    levels: Planes
-    pattern: Planes
-
-    def capped(self, cap: float) -> Planes:
-        """Levels added where the deviation is at most ``cap``."""
-        return np.minimum(self.levels, np.float32(cap)) * self.pattern
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Patches:
-    """Coefficients (N, B, 64) of patches: ``still`` as they are, ``moving`` after prediction from before.
-
-    ``before``, ``after``: the mark in the two frames; ``carried``: the one that prediction brings along.
-    ``variance`` (N,): mean variance of the patches' macroblocks.
+    ``gap``: seconds from one frame to the next.
     """
 
-    still: Coefficients
-    moving: Coefficients
-    before: Spots
-    after: Spots
-    carried: Spots
-    variance: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Marks:
-    """What a mark adds to the coefficients (N, B, 64) of ``Patches``, and to the second frame itself."""
-
-    still: Coefficients
-    moving: Coefficients
-    mark: Coefficients
+    loudness: float
+    gap: float = 0.125
 
 
 def restrained(
@@ -112,6 +84,7 @@ def restrained(
     tile: NDArray[np.int16],
     psnr: float,
     colour: float = 0.0,
+    heard: Heard | None = None,
 ) -> float:
     """The most grey levels that the mark's deviation may have anywhere in a film marked at ``psnr`` dB.
 
@@ -119,34 +92,72 @@ def restrained(
     which carry most of the evidence, as they are: the mark is nowhere stronger than without a cap.
     ``first``, ``second``: uint8 (H, W) luma of neighbouring frames, which may be the same one;
     ``tile``: int16 (H, W) the pattern. ``colour``: mean distance of the channels from luma in levels,
-    where the mark is written into RGB; 0 where it is written into a film's own luma plane.
+    where the mark is written into RGB; 0 where it is written into a film's own luma plane. Without
+    ``heard`` only smooth films are held back.
     """
     share = float(np.clip((min(first.shape) - LINES[0]) / (LINES[1] - LINES[0]), 0.0, 1.0))
     if share == 0.0:
         return MOST_LEVELS
-    patches = _patches(first, second, tile, psnr)
+    patches = patches_of(first, second, tile, psnr)
     floor = _FLOOR + _COLOUR_FLOOR * min(colour / _COLOURFUL, 1.0)
-    alone = _coded(patches, None, _CRF, floor)
+    alone = coded(patches, None, _CRF, floor)
     copied = 10.0 * np.log10(255.0**2 / alone[1])
-    most = share * MOST * float(np.clip((copied - SMOOTH[0]) / (SMOOTH[1] - SMOOTH[0]), 0.0, 1.0))
-    if most == 0.0:
-        return MOST_LEVELS
-    curve = [*(_coded(patches, None, _CRF + step, floor) for step in _STEPS), alone]
-    rates, errors = np.log([rate for rate, _ in curve]), np.log([error for _, error in curve])
-
-    def loss(cap: float) -> float:
-        rate, error = _coded(patches, _marks(patches, cap), _CRF, floor)
-        return float((np.log(error) - np.interp(-np.log(rate), -rates, errors)) * 10.0 / np.log(10.0))
-
+    smooth = share * MOST * float(np.clip((copied - SMOOTH[0]) / (SMOOTH[1] - SMOOTH[0]), 0.0, 1.0))
+    loss = _loss(patches, alone, floor)
     if loss(MOST_LEVELS) <= LOSS:
         return MOST_LEVELS
     mask = visibility(first)
     levels = mask * np.float32(strength(mask, psnr))
-    low, high = 0.0, most
+    if smooth > 0.0 and loss(_cap(levels, smooth)) <= LOSS:
+        return _cap(levels, _between(0.0, smooth, lambda weaker: loss(_cap(levels, weaker)) > LOSS)[1])
+
+    if heard is None:
+        return _cap(levels, smooth) if smooth > 0.0 else MOST_LEVELS
+    spare = heard
+
+    def given(weaker: float) -> bool:
+        """Whether the mark still costs too much when it is weakened so far, and can be spared so far."""
+        cap = _cap(levels, weaker)
+        return loss(cap) > SPARED_LOSS and evidence(patches, cap, spare) <= ENOUGH
+
+    weaker = _between(smooth, share * MOST, given)[0]
+    return _cap(levels, weaker) if weaker > 0.0 else MOST_LEVELS
+
+
+def _between(low: float, high: float, further: Callable[[float], bool]) -> tuple[float, float]:
+    """The end of the range in which ``further`` holds, from below and from above."""
     for _ in range(5):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if loss(_cap(levels, middle)) > LOSS else (low, middle)
-    return _cap(levels, high)
+        low, high = (middle, high) if further(middle) else (low, middle)
+    return low, high
+
+
+def evidence(patches: Patches, cap: float, heard: Heard) -> float:
+    """log10 p over all ids that the model expects two seconds coded at ``STRONG`` to keep under ``cap``.
+
+    Within a factor of 1.4 (one deviation) on the films that it was fitted to.
+    """
+    free, marks = marks_of(patches, MOST_LEVELS), marks_of(patches, cap)
+    frames = int(np.clip(round(2.0 / max(heard.gap, 1e-3)), 1, 120))
+    left = remains(patches, marks, free, STRONG, frames)
+    factor, of_share, of_loudness, limit = _HEARD
+    loudness = heard.loudness**2 / (1.0 + (heard.loudness / limit) ** 2)
+    ratio = factor * left**of_share * loudness**of_loudness
+    # Each dimension agrees with the word by this much; a Rademacher sum then has this bound.
+    agreement = ratio**2 / (1.0 + ratio**2)
+    return float(min(_IDS - 0.5 * _DIMENSIONS * agreement / np.log(10.0), 0.0))
+
+
+def _loss(patches: Patches, alone: tuple[float, float], floor: float) -> Callable[[float], float]:
+    """Decibels that a film marked under a cap loses against an unmarked one of the same size."""
+    curve = [*(coded(patches, None, _CRF + step, floor) for step in _STEPS), alone]
+    rates, errors = np.log([rate for rate, _ in curve]), np.log([error for _, error in curve])
+
+    def loss(cap: float) -> float:
+        rate, error = coded(patches, marks_of(patches, cap), _CRF, floor)
+        return float((np.log(error) - np.interp(-np.log(rate), -rates, errors)) * 10.0 / np.log(10.0))
+
+    return loss
 
 
 def _cap(levels: Planes, weaker: float) -> float:
@@ -159,150 +170,3 @@ def _cap(levels: Planes, weaker: float) -> float:
             (middle, high) if float(np.mean(np.minimum(levels, middle) ** 2)) < wanted else (low, middle)
         )
     return high
-
-
-def _marks(patches: Patches, cap: float) -> Marks:
-    before, after, carried = (spots.capped(cap) for spots in (patches.before, patches.after, patches.carried))
-    mark = _cosines(after)
-    return Marks(still=_cosines(before), moving=mark - _cosines(carried), mark=mark)
-
-
-def _patches(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], tile: NDArray[np.int16], psnr: float
-) -> Patches:
-    shape = (first.shape[0], first.shape[1])
-    top, left = _places(shape)
-    masks = [visibility(luma) for luma in (first, second)]
-    before, after = (fixed_point(mask, strength(mask, psnr), shape) for mask in masks)
-    still, now = _cut(first, top, left), _cut(second, top, left)
-    guess, carried = _predicted(first, (before, tile), now, _motion(first, second, top, left), top, left)
-    blocks = still.reshape(len(still), 2, 16, 2, 16)
-    key = _cosines(still)
-    key[:, :, 0] = 0.0
-    return Patches(
-        still=key,
-        moving=_cosines(now - guess),
-        before=_spots(_cut(before, top, left), _cut(tile, top, left)),
-        after=_spots(_cut(after, top, left), _cut(tile, top, left)),
-        carried=carried,
-        variance=blocks.var(axis=(2, 4)).mean(axis=(1, 2)).astype(np.float64),
-    )
-
-
-def _spots(levels: Planes, pattern: Planes) -> Spots:
-    return Spots(levels=levels / np.float32(MASK_ONE), pattern=pattern / np.float32(PATTERN_ONE))
-
-
-def _places(shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Top and left of the patches, evenly over the picture."""
-    height, width = shape
-    rows = max(round((_PATCHES * height / width) ** 0.5), 1)
-    columns = max(_PATCHES // rows, 1)
-    top, left = np.meshgrid(
-        np.linspace(0, height - _SIDE, rows).astype(np.intp),
-        np.linspace(0, width - _SIDE, columns).astype(np.intp),
-        indexing="ij",
-    )
-    return top.ravel(), left.ravel()
-
-
-def _cut(
-    plane: NDArray[np.uint8] | NDArray[np.int16], top: NDArray[np.intp], left: NDArray[np.intp]
-) -> Planes:
-    parts = [plane[y : y + _SIDE, x : x + _SIDE] for y, x in zip(top, left, strict=True)]
-    return np.stack(parts).astype(np.float32)
-
-
-def _motion(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], top: NDArray[np.intp], left: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """(3, N, 2): where each patch may come from: its own motion, that of the picture, and none."""
-    before, after = working_luma(first), working_luma(second)
-    scale = first.shape[0] / before.shape[0]
-    if min(before.shape) < 64 or np.array_equal(before, after):
-        return np.zeros((1, len(top), 2))
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow = search.calc(after, before, None) * scale  # type: ignore[call-overload]
-    own = []
-    for y, x in zip(top / scale, left / scale, strict=True):
-        part = flow[int(y) : int(y + _SIDE / scale) + 1, int(x) : int(x + _SIDE / scale) + 1]
-        own.append(np.median(part.reshape(-1, 2), axis=0))
-    whole = np.broadcast_to(np.median(flow.reshape(-1, 2), axis=0), (len(top), 2))
-    vectors = np.stack([np.zeros((len(top), 2)), np.array(own), whole])
-    # Encoders move blocks by quarters of a pixel.
-    return np.asarray(np.round(vectors * 4.0) / 4.0, dtype=np.float64)
-
-
-def _predicted(
-    picture: NDArray[np.uint8],
-    mark: tuple[NDArray[np.int16], NDArray[np.int16]],
-    now: Planes,
-    vectors: NDArray[np.float64],
-    top: NDArray[np.intp],
-    left: NDArray[np.intp],
-) -> tuple[Planes, Spots]:
-    """The best guess at ``now`` from the frame before, and the mark (levels, pattern) that comes with it."""
-    side = np.arange(_SIDE)
-    best = np.full(len(top), np.inf)
-    planes = (picture, *mark)
-    guesses = [np.zeros_like(now) for _ in planes]
-    for move in vectors:
-        x = np.repeat((left + move[:, 0])[:, None, None] + side[None, None, :], _SIDE, axis=1)
-        y = np.repeat((top + move[:, 1])[:, None, None] + side[None, :, None], _SIDE, axis=2)
-        columns, rows = (np.ascontiguousarray(at.reshape(-1, _SIDE), dtype=np.float32) for at in (x, y))
-        seen = [
-            cv2.remap(plane, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            .reshape(now.shape)
-            .astype(np.float32)
-            for plane in planes
-        ]
-        error = np.abs(now - seen[0]).mean(axis=(1, 2))
-        # Standing still costs no vector and comes first, so that it wins where motion gains nothing.
-        better = error < best - 0.15
-        best[better] = error[better]
-        for guess, part in zip(guesses, seen, strict=True):
-            guess[better] = part[better]
-    return guesses[0], _spots(guesses[1], guesses[2])
-
-
-def _cosines(parts: Planes) -> Coefficients:
-    """(N, B, 64) from (N, 32, 32)."""
-    count, per = len(parts), _SIDE // 8
-    blocks = parts.reshape(count, per, 8, per, 8).transpose(0, 1, 3, 2, 4)
-    turned = _COSINES @ blocks @ _COSINES.T
-    return np.asarray(turned.reshape(count, per * per, 64), dtype=np.float32)
-
-
-def _coded(patches: Patches, marks: Marks | None, quality: float, floor: float) -> tuple[float, float]:
-    """Bits a patch, and squared error against the unmarked picture, with or without a mark."""
-    still, moving, variance = patches.still, patches.moving, patches.variance
-    if marks is not None:
-        still, moving = still + marks.still, moving + marks.moving
-        variance = variance + np.mean(marks.still**2, axis=(1, 2))
-    offset = 1.04 * (np.log2(np.maximum(256.0 * variance, 1.0)) - 14.43)
-    alone, after = (np.abs(values).sum(axis=(1, 2)) + 64.0 for values in (still, moving))
-    gain, frames = _TREE
-    offset = offset - gain * np.log2(1.0 + frames * np.clip(1.0 - after / alone, 0.0, 1.0))
-    key_rate, lost, _ = _quantised(still, quality - _KEY_OFFSET + offset, 1.0 / 3.0)
-    rate, error, zero = _quantised(moving, quality + offset, 1.0 / 6.0)
-    key_error = lost
-    if marks is not None:
-        key_error, error = lost + marks.still, error + marks.mark
-    # What is not coded again keeps the error of the frame it was copied from.
-    kept = float(np.mean(zero * np.mean(lost**2, axis=1, keepdims=True)))
-    mean = _KEY_FRAMES * key_rate + (1.0 - _KEY_FRAMES) * rate
-    squared = _KEY_FRAMES * float(np.mean(key_error**2))
-    squared += (1.0 - _KEY_FRAMES) * (float(np.mean(error**2)) + kept)
-    return mean + 1e-3, squared + floor
-
-
-def _quantised(
-    values: Coefficients, quantiser: NDArray[np.float64], rounding: float
-) -> tuple[float, Coefficients, NDArray[np.bool_]]:
-    """Bits a patch, the error, and which coefficients were not coded."""
-    step = (2.0 ** ((np.maximum(quantiser, 4.0) - 4.0) / 6.0)).astype(np.float32)[:, None, None]
-    level = np.floor(np.abs(values) / step + np.float32(rounding))
-    coded = level > 0
-    bits = 2.5 * float(np.count_nonzero(coded)) + 2.0 * float(np.sum(np.log2(level[coded])))
-    error = np.copysign(level * step, values) - values
-    return bits / len(values), error, ~coded

@@ -37,6 +37,23 @@ def textured(count: int = 16, size: tuple[int, int] = (270, 480), seed: int = 1,
     return np.stack([scene[20 : 20 + size[0], 20 + x : 20 + x + size[1]] for x in starts])
 
 
+def soft(count: int = 12, size: tuple[int, int] = (360, 480), contrast: float = 45.0) -> Frames:
+    """A pan over a picture with little fine detail, like a photograph enlarged. uint8 (T, H, W, 3), grey."""
+    rng = np.random.default_rng(2)
+    pan = 2.3
+    height, width = size[0] + 40, size[1] + int(pan * count) + 40
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
+    noise = np.fft.fft2(rng.standard_normal((height, width)))
+    plane = np.fft.ifft2(noise / (radius + 0.004) ** 1.6).real
+    scene = np.clip(128 + contrast * plane / plane.std(), 0, 255).astype(np.float32)
+    frames = []
+    for index in range(count):
+        matrix = np.array([[1, 0, -20 - pan * index], [0, 1, -20]], dtype=np.float64)
+        grey = cv2.warpAffine(scene, matrix, size[::-1], flags=cv2.INTER_CUBIC)
+        frames.append(np.clip(grey, 0, 255).astype(np.uint8))
+    return np.repeat(np.stack(frames)[..., None], 3, axis=3)
+
+
 def flat(count: int = 17, size: tuple[int, int] = (256, 256), seed: int = 1) -> Frames:
     """A disc that rises before a plain sky and sand, like a small generated clip."""
     rng = np.random.default_rng(seed)
