@@ -22,8 +22,8 @@ from guarded_sora.viewing import EXCERPTS, Viewing
 
 Depth = Literal["credentials", "provenance", "full"]
 
-_PILOT = 0.6
-"""Coherence of pilot tones from which all of a film is read. Films without the mark show 0.45 to 0.56."""
+_PILOT = 0.65
+"""Coherence of pilot tones from which all of a film is read. Films without the mark show 0.45 to 0.60."""
 
 
 class Looking:

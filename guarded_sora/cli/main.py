@@ -65,7 +65,12 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit status."""
-    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    if given[:1] != ["train"]:
+        # Before numpy loads. Outside training its products are small, and the other threads of its BLAS
+        # would spin for a while after each, at the cost of whatever else the machine has to do.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         outcome = cli.main(args=arguments, standalone_mode=False)
         status = outcome if isinstance(outcome, int) else 0

@@ -51,6 +51,21 @@ def test_verify_help_loads_no_torch() -> None:
     assert not loaded & {*HEAVY, "numpy", "av", "c2pa", "sqlalchemy"}
 
 
+@pytest.mark.parametrize(("command", "threads"), [("verify", "1"), ("train", "None")])
+def test_small_products_get_one_thread_and_training_gets_all(command: str, threads: str) -> None:
+    """Threads of a BLAS that wait for work spin, and a verification is hundreds of small products."""
+    code = (
+        "import contextlib, os, sys\n"
+        "os.environ.pop('OPENBLAS_NUM_THREADS', None)\n"
+        "from guarded_sora.cli.main import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        f"with contextlib.suppress(SystemExit): main(['{command}', '--help'])\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split()[-1] == threads
+
+
 def test_policies_and_audit_stand_alone() -> None:
     assert not modules_after("import guarded_sora.policies.engine") & {"sqlalchemy", "numpy", "cv2", "av"}
     assert not modules_after("import guarded_sora.audit.log") & {"numpy", "cv2", "av", "cel"}

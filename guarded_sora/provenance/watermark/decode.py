@@ -83,11 +83,12 @@ def shift_of(spectrum: NDArray[np.complex64], pilots: PilotLayout) -> tuple[Shif
     plane = np.fft.irfft2(surface, s=(TILE, TILE))
     y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
     fine = np.arange(-0.625, 0.626, 0.125)
-    offsets = np.stack(np.meshgrid(x + fine, y + fine), axis=-1).reshape(-1, 2)
-    ramps = np.exp(2j * np.pi * (offsets @ pilots.frequencies.T))
-    coherence = (ramps @ turned).real / len(turned)
-    best = int(np.argmax(coherence))
-    return (float(offsets[best, 0]), float(offsets[best, 1])), float(coherence[best])
+    across = np.exp(2j * np.pi * np.multiply.outer(x + fine, pilots.frequencies[:, 0]))
+    down = np.exp(2j * np.pi * np.multiply.outer(y + fine, pilots.frequencies[:, 1]))
+    # No matrix product: the threads of a BLAS would spin between the hundreds of these small sums.
+    coherence = np.einsum("yp,xp->yx", down * turned, across).real / len(turned)
+    row, column = np.unravel_index(int(np.argmax(coherence)), coherence.shape)
+    return (float(x + fine[column]), float(y + fine[row])), float(coherence[row, column])
 
 
 def dimensions(parts: Parts, pilots: PilotLayout, shift: Shift) -> Dimensions:

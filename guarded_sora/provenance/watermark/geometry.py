@@ -62,7 +62,7 @@ def candidates(plane: NDArray[np.float32], key: MarkKey, keep: int = 3) -> list[
     # One row at a time keeps the gathered numbers in the processor's cache.
     score: NDArray[np.float32] = np.empty(grid.counts.shape, dtype=np.float32)
     for row in range(len(grid.rows)):
-        score[row] = flat[grid.places[row]].sum(axis=1)
+        score[row] = np.take(flat, grid.places[row]).sum(axis=1)
     score = np.asarray((score - grid.counts) / np.sqrt(np.maximum(grid.counts, 1.0)), dtype=np.float32)
     score[grid.counts < len(pilots.bins) / 2] = -np.inf
     short = min(plane.shape)
