@@ -55,15 +55,19 @@ def _photos(options: argparse.Namespace) -> Iterator[Source]:
 
 def _camera_move(path: Path, seed: int, options: argparse.Namespace) -> Film:
     """A slow pan and zoom over a photograph, 16:9."""
+    frames = camera_move(path, seed, round(options.seconds * options.fps), options.lines)
+    return Film(frames=np.stack(list(frames)), fps=options.fps)
+
+
+def camera_move(path: Path, seed: int, count: int, lines: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a slow pan and zoom over a photograph, uint8 (H, W, 3), 16:9."""
     photo = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     rng = np.random.default_rng(seed)
-    count = round(options.seconds * options.fps)
-    height, width = options.lines, round(options.lines * 16 / 9) // 2 * 2
+    height, width = lines, round(lines * 16 / 9) // 2 * 2
     room_y, room_x = photo.shape[0], photo.shape[1]
     span = min(room_x, room_y * 16 / 9) * 0.8
     drift = rng.uniform(-0.1, 0.1, 2) * span
     zoom = float(rng.uniform(0.92, 1.08))
-    frames = []
     for index in range(count):
         part = index / max(count - 1, 1)
         scale = span * zoom**part / width
@@ -72,16 +76,16 @@ def _camera_move(path: Path, seed: int, options: argparse.Namespace) -> Film:
             [[scale, 0, centre[0] - scale * width / 2], [0, scale, centre[1] - scale * height / 2]]
         )
         flags = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
-        frames.append(
+        yield np.asarray(
             cv2.warpAffine(
                 photo,
                 matrix,
                 (width, height),
                 flags=flags | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REFLECT,
-            )
+            ),
+            dtype=np.uint8,
         )
-    return Film(frames=np.stack(frames).astype(np.uint8), fps=options.fps)
 
 
 def _tuning(options: argparse.Namespace) -> Iterator[Source]:

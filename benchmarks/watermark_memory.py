@@ -43,7 +43,12 @@ class Memory:
 
     def sample(self) -> None:
         """Take one sample."""
-        self.samples.append(sum(_resident(process) for process in _family()))
+        self.samples.append(sum(_resident(process) for process in family()))
+
+    @property
+    def most(self) -> float:
+        """The most of all."""
+        return max(self.samples)
 
     @property
     def peak(self) -> float:
@@ -51,7 +56,8 @@ class Memory:
         return max(self.samples[len(self.samples) // 5 :])
 
 
-def _family() -> list[str]:
+def family() -> list[str]:
+    """This process, as ``self``, and the numbers of all below it."""
     found, waiting = [], ["self"]
     while waiting:
         process = waiting.pop()
@@ -87,14 +93,14 @@ def draw(path: Path, fps: int) -> None:
         container.mux(stream.encode(None))
 
 
-def repeat(base: Path, path: Path, times: int, fps: int) -> None:
-    """The packets of ``base`` over and over, without coding them again."""
+def repeat(base: Path, path: Path, times: int, fps: int, frames: int = BASE_FRAMES) -> None:
+    """The packets of ``base``, a film of ``frames``, over and over, without coding them again."""
     with av.open(str(base)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         packets = [packet for packet in source.demux(stream) if packet.dts is not None]
         clock = packets[0].time_base
-        length = round(Fraction(BASE_FRAMES, fps) / clock)
+        length = round(Fraction(frames, fps) / clock)
         moments = [(packet.pts, packet.dts) for packet in packets]
         for turn in range(times):
             for packet, (pts, dts) in zip(packets, moments, strict=True):
