@@ -21,7 +21,8 @@ from guarded_sora.settings import Settings
     default="full",
     show_default=True,
     help="credentials reads no pixels, so our own films stay inconclusive; provenance adds mark and "
-    "fingerprint; full adds the detector.",
+    "fingerprint, in two seconds of every ten and, where these show anything of ours, in all; full reads "
+    "all of every film and adds the detector.",
 )
 @click.option("--rules", default="", help="Laws to check clause by clause: eu,us-ca,cn,in,kr.")
 @click.option("--rubric", is_flag=True, help="Check the manifest against the conformance rubric.")
