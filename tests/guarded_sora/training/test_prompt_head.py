@@ -10,7 +10,7 @@ import pytest
 
 from guarded_sora.errors import UsageError
 from guarded_sora.policies.text.classify import load_head
-from guarded_sora.policies.text.encoder import FEATURES
+from guarded_sora.policies.text.encoder import FEATURES, WIDTH
 from guarded_sora.training import prompt_data, prompt_head
 from guarded_sora.training.prompt_data import SOURCES, Example, own_examples, public_examples
 from guarded_sora.training.prompt_head import (
@@ -113,6 +113,30 @@ def test_a_run_writes_a_head_that_loads_and_separates(small: None, tmp_path: Pat
     assert card["trained_on"] == {"corpus": {"unsafe": 120, "benign": 40}}
     again = train_prompts(tmp_path / "again", config)
     assert (again / "head.npz").read_bytes() == (folder / "head.npz").read_bytes()
+
+
+def test_every_second_network_reads_the_peaks(small: None, tmp_path: Path) -> None:
+    config = PromptHeadConfig(networks=2, hidden=8, epochs=2, batch=32)
+    hidden, _ = load_head(train_prompts(tmp_path, config)).hidden
+    assert hidden.shape == (FEATURES, 16)
+    assert not hidden[WIDTH:, :8].any() and hidden[WIDTH:, 8:].any()
+
+
+def test_harm_of_any_kind_counts_in_every_category(small: None, tmp_path: Path) -> None:
+    """Rows of a kind that no output names teach all outputs, as far as ``any_share`` lets them."""
+
+    def logit(p: float) -> float:
+        return float(np.log(p / (1 - p)))
+
+    def lift(share: float) -> float:
+        config = PromptHeadConfig(networks=2, hidden=32, epochs=60, batch=32, any_share=share)
+        head = load_head(train_prompts(tmp_path / str(share), config))
+        calm, own, unnamed = np.zeros((3, FEATURES), dtype=np.float32)
+        own[0], unnamed[2] = 1, 1
+        low, high, other = (logit(head.probabilities(vector)[0]) for vector in (calm, own, unnamed))
+        return (other - low) / (high - low)
+
+    assert lift(2.0) > lift(0.0) + 0.2
 
 
 def test_the_test_part_is_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
