@@ -141,6 +141,8 @@ def small_picture_allowance(samples: Sequence[NDArray[np.uint8]]) -> float:
     texture hides the stronger mark. Flat pictures and those above 270 lines keep the full quality.
     """
     small = np.clip((270.0 - min(samples[0].shape)) / 14.0, 0.0, 1.0)
+    if small == 0.0:
+        return 0.0
     texture = float(np.mean([visibility(luma).mean() for luma in samples]))
     return float(3.0 * small * np.clip((texture - 0.8) / 0.4, 0.0, 1.0))
 

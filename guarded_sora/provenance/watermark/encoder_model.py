@@ -146,7 +146,7 @@ def _motion(
     for y, x in zip(top / scale, left / scale, strict=True):
         part = flow[int(y) : int(y + _SIDE / scale) + 1, int(x) : int(x + _SIDE / scale) + 1]
         own.append(np.median(part.reshape(-1, 2), axis=0))
-    whole = np.broadcast_to(np.median(flow.reshape(-1, 2), axis=0), (len(top), 2))
+    whole = np.broadcast_to(np.median(flow[::4, ::4].reshape(-1, 2), axis=0), (len(top), 2))
     vectors = np.stack([np.zeros((len(top), 2)), np.array(own), whole])
     # Encoders move blocks by quarters of a pixel.
     return np.asarray(np.round(vectors * 4.0) / 4.0, dtype=np.float64)
@@ -163,25 +163,23 @@ def _predicted(
     """The best guess at ``now`` from the frame before, and the mark (levels, pattern) that comes with it."""
     side = np.arange(_SIDE)
     best = np.full(len(top), np.inf)
-    planes = (picture, *mark)
-    guesses = [np.zeros_like(now) for _ in planes]
-    for move in vectors:
+    taken = np.zeros((len(top), 2))
+    guess = np.zeros_like(now)
+
+    def seen(plane: NDArray[np.uint8] | NDArray[np.int16], move: NDArray[np.float64]) -> Planes:
         x = np.repeat((left + move[:, 0])[:, None, None] + side[None, None, :], _SIDE, axis=1)
         y = np.repeat((top + move[:, 1])[:, None, None] + side[None, :, None], _SIDE, axis=2)
         columns, rows = (np.ascontiguousarray(at.reshape(-1, _SIDE), dtype=np.float32) for at in (x, y))
-        seen = [
-            cv2.remap(plane, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            .reshape(now.shape)
-            .astype(np.float32)
-            for plane in planes
-        ]
-        error = np.abs(now - seen[0]).mean(axis=(1, 2))
+        part = cv2.remap(plane, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(part.reshape(now.shape), dtype=np.float32)
+
+    for move in vectors:
+        part = seen(picture, move)
+        error = np.abs(now - part).mean(axis=(1, 2))
         # Standing still costs no vector and comes first, so that it wins where motion gains nothing.
         better = error < best - 0.15
-        best[better] = error[better]
-        for guess, part in zip(guesses, seen, strict=True):
-            guess[better] = part[better]
-    return guesses[0], _spots(guesses[1], guesses[2])
+        best[better], taken[better], guess[better] = error[better], move[better], part[better]
+    return guess, _spots(*(seen(plane, taken) for plane in mark))
 
 
 def _cosines(parts: Planes) -> Coefficients:

@@ -105,9 +105,11 @@ def _allocate(ratio: NDArray[np.float64], energy: NDArray[np.float64]) -> NDArra
     price = _CHOICES**2 * (energy / energy.mean())[:, None]
     low, high = 1e-6, 1e3
     result = np.ones(len(ratio))
+    left = np.empty_like(heard)
     for _ in range(30):
         middle = float(np.sqrt(low * high))
-        result = _CHOICES[np.argmax(heard - middle * price, axis=1)]
+        np.subtract(heard, np.multiply(price, middle, out=left), out=left)
+        result = _CHOICES[np.argmax(left, axis=1)]
         if float(np.sum(result**2 * energy)) > float(energy.sum()):
             low = middle
         else:

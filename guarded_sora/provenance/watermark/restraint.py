@@ -164,9 +164,9 @@ def _cap(levels: Planes, weaker: float) -> float:
     """Cap on ``levels`` at which their power falls by ``weaker`` dB."""
     wanted = float(np.mean(levels**2)) * 10.0 ** (-weaker / 10.0)
     low, high = 0.0, float(levels.max())
+    capped = np.empty_like(levels)
     for _ in range(12):
         middle = 0.5 * (low + high)
-        low, high = (
-            (middle, high) if float(np.mean(np.minimum(levels, middle) ** 2)) < wanted else (low, middle)
-        )
+        np.square(np.minimum(levels, np.float32(middle), out=capped), out=capped)
+        low, high = (middle, high) if float(np.mean(capped)) < wanted else (low, middle)
     return high
