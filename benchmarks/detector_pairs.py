@@ -1,6 +1,7 @@
 """The pairs that the detector is measured on: a film, the same through a decoder, and both after changes.
 
-Of each pair the benchmark keeps features and what is not in the pixels; films are made once.
+Of each film the benchmark keeps the block that is looked at and what is not in the pixels; films are
+made once, and any model can be asked about them again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detector_films import PUBLISHED, camera_films, photos, published
-from guarded_sora.detectors.synthetic.features import FRAMES, NAMES, measure
+from guarded_sora.detectors.synthetic.features import FRAMES, SIDE
 from guarded_sora.media.recompress import recompress
 from guarded_sora.training.detector_decoders import Decoder, Film
 from guarded_sora.training.detector_pairs import Law, blocks, draw_law, make_pair
 
-FAMILIES = (*PUBLISHED, "tiny", "own")  # the place of each is part of its seed
+FAMILIES = (*PUBLISHED, "own")  # the place of each is part of its seed
 _SEED = 20_000
-_NETWORK_SECONDS = 70.0
 
 
 def _once_more(codec: str, quality: int) -> Callable[[Film], Film]:
@@ -69,13 +69,11 @@ def decoder_of(family: str, options: argparse.Namespace) -> Decoder | None:
     if family in PUBLISHED:
         there = options.networks is not None and importlib.util.find_spec("ncnn") is not None
         return published(family, options.networks) if there else None
-    if importlib.util.find_spec("diffusers") is None:
+    if importlib.util.find_spec("torch") is None:
         return None
-    from guarded_sora.training.detector_networks import learned, own_autoencoder
+    from guarded_sora.training.detector_networks import own_autoencoder
 
-    if family == "own":
-        return own_autoencoder(options.own)
-    return learned(family, list(photos().values()), options.cache / "networks", seconds=_NETWORK_SECONDS)
+    return own_autoencoder(options.own)
 
 
 def gather(family: str, options: argparse.Namespace) -> bool:
@@ -110,7 +108,7 @@ def gather(family: str, options: argparse.Namespace) -> bool:
                     "fps": law.fps,
                     "length": len(clip.frames),
                     "codec": [codec for codec, _ in law.codecs][-1],
-                    "plain": _measured(clip.frames),
+                    "plain": _block(clip.frames),
                     "second_difference": second_difference(clip.frames),
                     **{f"changed {name}": _changed(clip.frames, change) for name, change in CHANGES.items()},
                 }
@@ -129,16 +127,17 @@ def _law(rng: np.random.Generator, *, large: bool) -> Law:
     return law if law.side == 160 else replace(law, side=160, scale=1.0)
 
 
-def _measured(film: Film) -> NDArray[np.float32]:
-    return np.mean([measure(block) for block in blocks(film)[:1]], axis=0)
+def _block(film: Film) -> NDArray[np.uint8]:
+    """The block that the detector looks at, uint8 (9, 128, 128)."""
+    return blocks(film)[0].astype(np.uint8)
 
 
-def _changed(film: Film, change: Callable[[Film], Film]) -> NDArray[np.float32]:
-    """Features after a change; NaN where the film is then too small to be judged."""
+def _changed(film: Film, change: Callable[[Film], Film]) -> NDArray[np.uint8]:
+    """The block after a change; all zero where the film is then too small to be judged."""
     seen = change(film)
-    if min(seen.shape[1:3]) < 128:
-        return np.full(len(NAMES), np.nan, np.float32)
-    return _measured(seen)
+    if min(seen.shape[1:3]) < SIDE:
+        return np.zeros((FRAMES, SIDE, SIDE), np.uint8)
+    return _block(seen)
 
 
 def second_difference(film: Film) -> float:

@@ -22,7 +22,7 @@ from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
 from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES, Block, measure
 from guarded_sora.detectors.synthetic.residual import ResidualNetwork, read_network, write_network
 
-WEIGHTS_SHA256 = "44b60959d9a697aadf89ff8f0ffbefcdafff75d9089e2a1031644214dd41a4ae"
+WEIGHTS_SHA256 = "bd32b71912dc4b9861e826a39e78856bfbcbb5d8444204dd7e2f944c12824d0a"
 _FORM = "guarded-sora/synthetic-triage/2"
 _WITHOUT_NETWORK = "guarded-sora/synthetic-triage/1"
 NETWORK = "network"

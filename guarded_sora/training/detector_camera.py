@@ -40,15 +40,25 @@ def load_photos(folder: Path) -> dict[str, Photo]:
 
 
 def film(
-    photos: Sequence[Photo], index: int, rng: np.random.Generator, *, frames: int, side: int
+    photos: Sequence[Photo],
+    index: int,
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    side: int,
+    near: bool = False,
 ) -> NDArray[np.uint8]:
-    """A film of ``photos[index]``, uint8 (T, S, S, 3); another photograph may pass in front of it."""
+    """A film of ``photos[index]``, uint8 (T, S, S, 3); another photograph may pass in front of it.
+
+    ``near`` goes so close that the photograph is shown at half to more than its own size: such a film is
+    real and has no detail finer than its lens gave.
+    """
     paths = _paths(rng, frames)
-    scene = _scene(photos[index], rng, side)
+    scene = _scene(photos[index], rng, side, *((0.5, 1.6) if near else (0.12, 0.75)))
     front = None
     if rng.random() < 0.4 and len(photos) > 1:
         other = int(rng.integers(len(photos) - 1))
-        front = _scene(photos[other + (other >= index)], rng, side)
+        front = _scene(photos[other + (other >= index)], rng, side, 0.12, 0.75)
     speed = np.exp(rng.normal(-0.3, 0.8)) * side / 128
     sub = int(rng.integers(2, 4)) if rng.random() < 0.3 else 1
     parallax = (
@@ -81,11 +91,12 @@ def _paths(rng: np.random.Generator, frames: int) -> NDArray[np.float64]:
     return centred
 
 
-def _scene(photo: Photo, rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+def _scene(photo: Photo, rng: np.random.Generator, side: int, low: float, high: float) -> NDArray[np.float32]:
     """A part of the photograph at about the scale it will be seen at, float32, twice ``side`` wide."""
     least = 1.6 * side / min(photo.shape[:2])
-    scale = float(np.exp(rng.uniform(np.log(max(least, 0.12)), np.log(max(least, 0.75)))))
-    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    scale = float(np.exp(rng.uniform(np.log(max(least, low)), np.log(max(least, high)))))
+    how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
+    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=how)
     window = min(2 * side, *small.shape[:2])
     top = int(rng.integers(small.shape[0] - window + 1))
     left = int(rng.integers(small.shape[1] - window + 1))

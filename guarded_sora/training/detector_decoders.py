@@ -2,7 +2,7 @@
 
 A real film sent through one keeps its content and takes on a lattice, an overlap, a smoothness. Every
 generator of today ends in a decoder, an up-sampler or both; networks stand in
-:mod:`guarded_sora.training.detector_networks`.
+:mod:`guarded_sora.training.detector_recipes`.
 
 Legend: T frames, S side in pixels (a multiple of 32), P patch side, k numbers kept of a patch.
 """
@@ -22,6 +22,7 @@ Film = NDArray[np.uint8]
 Apply = Callable[[Film, np.random.Generator], Film]
 
 CLOSED_FORM = ("linear", "resample", "interpolate")
+TEXTURED = ("quantised", "restored")
 _SHAPES = ((8, 1, 10), (8, 1, 24), (16, 1, 48), (8, 4, 36), (4, 1, 6), (4, 4, 16))
 """Patch side, frames together, numbers kept."""
 _ROUNDED_SHAPES = ((4, 1, 6), (8, 1, 16), (8, 1, 32), (8, 4, 48))
@@ -153,7 +154,7 @@ def textured(photos: Sequence[Photo], *, seed: int = 0) -> list[Decoder]:
         linear(photos, patch=p, frames=t, kept=k, seed=seed + n, steps=True)
         for n, (p, t, k) in enumerate(_ROUNDED_SHAPES)
     ]
-    return [*made, *(Decoder(family="restored", apply=restored) for _ in made)]
+    return [*made, Decoder(family="restored", apply=restored)]
 
 
 def closed_form(photos: Sequence[Photo], *, seed: int = 0) -> list[Decoder]:

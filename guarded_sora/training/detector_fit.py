@@ -16,32 +16,36 @@ from numpy.typing import NDArray
 
 from guarded_sora.detectors.synthetic.blocks import QUALITIES, quality_class
 from guarded_sora.detectors.synthetic.features import NAMES
-from guarded_sora.detectors.synthetic.model import TriageModel, read_model, write_model
 
 QUANTILES = 33
 _FLAT = NAMES.index("noise_flat")
-_FOLDS = 6
 _CONFIDENCE = 1.96
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """``features`` float32 (N, F); of each block the class (1: synthetic), the photograph and the family."""
+    """``features`` float32 (N, F), ``blocks`` uint8 (N, 9, 128, 128); of each block the class (1:
+    synthetic), the photograph, the family of decoders and the pair."""
 
     features: NDArray[np.float32]
+    blocks: NDArray[np.uint8]
     synthetic: NDArray[np.int_]
     source: NDArray[np.str_]
     family: NDArray[np.str_]
+    pair: NDArray[np.str_]
 
     def where(self, mask: NDArray[np.bool_]) -> Measured:
         """The blocks that ``mask`` names."""
         return Measured(
             features=self.features[mask],
+            blocks=self.blocks[mask],
             synthetic=self.synthetic[mask],
             source=self.source[mask],
             family=self.family[mask],
+            pair=self.pair[mask],
         )
 
 
@@ -91,38 +95,33 @@ def logistic(x: Floats, y: NDArray[np.int_], share: Floats, *, ridge: float) -> 
     return beta[:-1], float(beta[-1])
 
 
-def out_of_source(data: Measured, *, ridge: float, seed: int = 0) -> Floats:
-    """Scores of each block by a model that saw neither its photograph nor its family of decoders, (N,)."""
-    names = np.unique(data.source)
-    fold_of = dict(zip(np.random.default_rng(seed).permutation(names), _cycle(len(names)), strict=True))
+def splits(data: Measured, kin: Sequence[Sequence[str]], *, seed: int = 0) -> list[tuple[Mask, Mask]]:
+    """Blocks that are asked and blocks to learn from: other photographs and decoders of other kin.
+
+    ``kin`` are groups of families that are left out together. Each photograph and each family is asked
+    in one split, so every split asks a part of its group alone; a family of no group joins the first.
+    """
+    group_of = {family: number for number, group in enumerate(kin) for family in group}
+    group = np.array([group_of.get(str(family), 0) for family in data.family])
+    names = np.random.default_rng(seed).permutation(np.unique(data.source))
+    fold_of = {name: number % len(kin) for number, name in enumerate(names)}
     fold = np.array([fold_of[name] for name in data.source])
-    scores = np.zeros(len(data.features))
-    families = np.unique(data.family)
-    for number in range(_FOLDS):
-        for family in families:
-            asked = (fold == number) & (data.family == family)
-            seen = (fold != number) & ((data.family != family) | (len(families) == 1))
-            if asked.any():
-                scores[asked] = fit(data.where(seen), ridge=ridge).scores(data.features[asked])
-    return scores
+    both = [((fold == n) & (group == n), (fold != n) & (group != n)) for n in range(len(kin))]
+    return [(asked, seen) for asked, seen in both if asked.any() and seen.any()]
 
 
-def calibrated(data: Measured, *, ridge: float, version: str, held_out_auc: float) -> bytes:
-    """The JSON file of the model with its card, from blocks of pairs."""
-    fitted = fit(data, ridge=ridge)
-    scores = out_of_source(data, ridge=ridge)
-    card = card_of(data, scores, held_out_auc=held_out_auc)
-    model = TriageModel(
-        version=version,
-        knots=fitted.knots,
-        normal=fitted.normal,
-        weights=fitted.weights,
-        bias=fitted.bias,
-        calibration=None,  # type: ignore[arg-type]  # written from ``card`` and read back with it
-    )
-    data_of = write_model(model, card)
-    read_model(data_of)
-    return data_of
+def stacked(
+    features: Floats, network: Floats, synthetic: NDArray[np.int_]
+) -> tuple[tuple[float, float], float]:
+    """Weights of both scores and a bias, from scores of blocks that neither had seen; none is negative."""
+    both, even = np.column_stack([features, network]), np.ones(len(features))
+    weights, bias = logistic(both, synthetic, even, ridge=1e-3)
+    if weights.min() >= 0:
+        return (float(weights[0]), float(weights[1])), bias
+    better = int(weights[1] >= weights[0])
+    one, bias = logistic(both[:, better : better + 1], synthetic, even, ridge=1e-3)
+    alone = max(0.0, float(one[0]))
+    return ((0.0, alone) if better else (alone, 0.0)), bias
 
 
 def card_of(data: Measured, scores: Floats, *, held_out_auc: float) -> dict[str, Any]:
@@ -198,7 +197,3 @@ def _normal_quantile(levels: Floats) -> Floats:
     from statistics import NormalDist
 
     return np.array([NormalDist().inv_cdf(float(level)) for level in levels])
-
-
-def _cycle(count: int) -> Sequence[int]:
-    return [number % _FOLDS for number in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,19 @@ from guarded_sora.detectors.synthetic.model import read_model
 from guarded_sora.errors import UsageError
 from guarded_sora.media.recompress import Codec
 from guarded_sora.training.config import DetectorConfig
-from guarded_sora.training.detector import gather, train_detector
+from guarded_sora.training.detector import gather, members, train_detector
 from guarded_sora.training.detector_camera import Photo, film, load_photos
 from guarded_sora.training.detector_decoders import CLOSED_FORM, Decoder, interpolate, linear, resample
-from guarded_sora.training.detector_fit import Measured, auc, bounds, card_of, fit, logistic, out_of_source
+from guarded_sora.training.detector_fit import (
+    Measured,
+    auc,
+    bounds,
+    card_of,
+    fit,
+    logistic,
+    splits,
+    stacked,
+)
 from guarded_sora.training.detector_pairs import Law, as_large, blocks, draw_law, make_pair
 
 
@@ -44,6 +54,18 @@ def test_a_film_can_be_made_again_and_moves() -> None:
     assert np.array_equal(one, other)
     assert one.shape == (9, 96, 96, 3) and one.dtype == np.uint8
     assert float(np.abs(np.diff(one.astype(int), axis=0)).mean()) > 0.3
+
+
+def test_going_near_leaves_less_fine_detail() -> None:
+    def fine(near: bool) -> float:
+        shown = [
+            film([photo(4, 900)], 0, np.random.default_rng(seed), frames=2, side=96, near=near)[0]
+            for seed in range(6)
+        ]
+        soft = [np.asarray(cv2.GaussianBlur(picture, (0, 0), 4.0), int) for picture in shown]
+        return float(np.mean([np.abs(one - two).mean() for one, two in zip(shown, soft, strict=True)]))
+
+    assert fine(True) < 0.8 * fine(False)
 
 
 def test_a_pair_without_a_decoder_is_twice_the_same_film() -> None:
@@ -93,16 +115,61 @@ def measured(shift: float, *, sources: int = 24, per: int = 8) -> Measured:
     features[:, 0] += shift * synthetic
     return Measured(
         features=features,
+        blocks=np.zeros((rows, 1), np.uint8),
         synthetic=synthetic,
         source=np.array([f"s{row // per}" for row in range(rows)]),
         family=np.array([CLOSED_FORM[row // 2 % 2] for row in range(rows)]),
+        pair=np.array([f"p{row // 2}" for row in range(rows)]),
     )
+
+
+KIN = (("linear",), ("resample",))
+
+
+def unseen_scores(data: Measured) -> tuple[np.ndarray, np.ndarray]:
+    asked_scores, classes = [], []
+    for asked, seen in splits(data, KIN):
+        asked_scores.append(fit(data.where(seen), ridge=0.05).scores(data.features[asked]))
+        classes.append(data.synthetic[asked])
+    return np.concatenate(asked_scores), np.concatenate(classes)
+
+
+def test_what_is_asked_shares_neither_photograph_nor_kin_with_what_is_seen() -> None:
+    data = measured(0.0)
+    found = splits(data, KIN)
+    assert len(found) == 2
+    for asked, seen in found:
+        assert asked.any() and not (asked & seen).any()
+        assert not set(data.source[asked]) & set(data.source[seen])
+        assert not set(data.family[asked]) & set(data.family[seen])
+    asked_sources = np.concatenate([data.source[asked] for asked, _ in found])
+    assert set(asked_sources) == set(data.source)
+
+
+def test_a_family_of_no_kin_joins_the_first_and_one_group_leaves_nothing_to_learn_from() -> None:
+    data = measured(0.0)
+    assert len(splits(data, (("other",), ("resample",)))) == 2
+    assert splits(data, (("linear", "resample"),)) == []
+    assert splits(data, (("linear", "resample"), ("other",))) == []
+
+
+def test_a_score_that_says_nothing_gets_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    good, poor = 2.0 * y + rng.normal(0, 1, 400), -y + rng.normal(0, 1, 400)
+    for number, pair in enumerate([(good, poor), (poor, good)]):
+        weights, _ = stacked(*pair, y)
+        assert weights[number] > 0.5 and weights[1 - number] >= 0
+    weights, _ = stacked(poor, poor, y)
+    assert weights == (0.0, 0.0)
+    both, _ = stacked(good, y + rng.normal(0, 0.5, 400), y)
+    assert min(both) > 0
 
 
 def test_the_fit_finds_what_is_there_and_nothing_where_nothing_is() -> None:
     there, nothing = measured(3.0), measured(0.0)
-    assert auc(out_of_source(there, ridge=0.05), there.synthetic) > 0.75
-    assert 0.3 < auc(out_of_source(nothing, ridge=0.05), nothing.synthetic) < 0.7
+    assert auc(*unseen_scores(there)) > 0.75
+    assert 0.3 < auc(*unseen_scores(nothing)) < 0.7
     weights = fit(there, ridge=0.05).weights
     assert int(np.argmax(np.abs(weights))) == 0 and weights[0] > 0
 
@@ -133,7 +200,7 @@ def test_few_sources_support_small_ratios() -> None:
 
 def test_the_card_of_a_fit_can_be_read_and_claims_nothing_in_public() -> None:
     data = measured(2.0)
-    card = read_card(card_of(data, out_of_source(data, ridge=0.05), held_out_auc=0.5), what="x")
+    card = read_card(card_of(data, data.features[:, 0].astype(float), held_out_auc=0.5), what="x")
     assert not card.public.holds
     assert len(card.sources) == 24
     assert sum(len(source) for sources in card.reals.values() for source in sources) == 24 * 4
@@ -150,18 +217,37 @@ def test_photographs_must_be_there_and_large_enough(tmp_path: Path) -> None:
         load_photos(tmp_path)
 
 
+def test_a_family_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match="no decoder family"):
+        members("up-nothing", PHOTOS, tmp_path, DetectorConfig())
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_and_ends_in_a_model(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     folder = tmp_path / "photos"
     folder.mkdir()
     for number, picture in enumerate([*PHOTOS, *(photo(seed) for seed in (7, 8, 9))]):
         cv2.imwrite(str(folder / f"p{number}.png"), picture)
-    config = DetectorConfig(photos=str(folder), pairs=24, textured_pairs=4, networks=())
-    export = train_detector(tmp_path / "run", config)
-    first = (export / "triage.json").read_bytes()
-    assert read_model(first).version == config.version
-    whole = len(gather(tmp_path / "run").synthetic)
-    (tmp_path / "run" / "pairs-00020.npz").unlink()
-    again = train_detector(tmp_path / "run", config)
-    assert len(gather(tmp_path / "run").synthetic) == whole
-    assert (again / "triage.json").read_bytes() == first
+    config = DetectorConfig(
+        photos=str(folder),
+        decoders=(("resample", 22), ("up-shuffle", 8)),
+        kin=(("resample",), ("up-shuffle",)),
+        network_steps=2,
+        network=True,
+        epochs=2,
+    )
+    run = tmp_path / "run"
+    first = (train_detector(run, config) / "triage.json").read_bytes()
+    made = read_model(first)
+    assert made.version == config.version and made.network is not None
+    whole = gather(run)
+    assert len(whole.synthetic) == 60 and whole.blocks.shape == (60, 9, 128, 128)
+    assert all(len(set(whole.pair[n : n + 2])) == 1 for n in range(0, 60, 2))
+    assert math.isfinite(made.score(made.measure(whole.blocks[0].astype(np.float32))))
+    (run / "pairs-resample-00020.npz").unlink()
+    assert (train_detector(run, config) / "triage.json").read_bytes() == first
+    plain = read_model((train_detector(run, replace(config, network=False)) / "triage.json").read_bytes())
+    assert plain.network is None and plain.network_weight == 0.0
+    assert not np.array_equal(plain.weights, made.weights)
