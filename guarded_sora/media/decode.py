@@ -57,30 +57,9 @@ def probe_film(path: Path, limits: MediaLimits, *, strict: bool = True) -> Media
         return _info(path, container, stream, frame)
 
 
-def decode_chunks(
-    path: Path,
-    *,
-    limits: MediaLimits,
-    max_short_side: int | None,
-    sample_fps: float | None,
-    chunk_bytes: int,
-    strict: bool,
-    threads: int,
-) -> Iterator[FrameBatch | None]:
-    """Chunks of at most ``chunk_bytes`` (one frame at least); None between them is a sign of life.
-
-    Raises MediaError, with ``strict`` also for a film that is damaged or breaks off.
-    """
-    chunks = decode_views(
-        path,
-        limits=limits,
-        max_short_side=max_short_side,
-        sample_fps=sample_fps,
-        chunk_bytes=chunk_bytes,
-        strict=strict,
-        threads=threads,
-    )
-    for item in chunks:
+def decode_chunks(path: Path, **options: Any) -> Iterator[FrameBatch | None]:
+    """The whole pictures of :func:`decode_views`, whose options it takes."""
+    for item in decode_views(path, **options):
         if not isinstance(item, MediaInfo):
             yield None if item is None else item[0]
 
@@ -97,11 +76,12 @@ def decode_views(
     excerpts: Excerpts | None = None,
     part: Box | None = None,
 ) -> Iterator[MediaInfo | tuple[FrameBatch, ...] | None]:
-    """As :func:`decode_chunks`, for what several readers want of one decoding.
+    """Chunks of at most ``chunk_bytes`` (one frame at least), for what several readers want of one decoding.
 
-    The first item says what the film is. Every other holds the whole pictures and, with ``part``, that part
-    of the same frames at its own size. Only frames in ``excerpts`` are yielded, and where the film allows
-    it only they are decoded.
+    The first item says what the film is; None between chunks is a sign of life. A chunk holds the whole
+    pictures and, with ``part``, that part of the same frames at its own size. Only frames in ``excerpts``
+    are yielded, and where the film allows it only they are decoded. Raises MediaError, with ``strict``
+    also for a film that is damaged or breaks off.
     """
     with (
         _open(path, limits, strict=strict, threads=threads) as (container, stream),
