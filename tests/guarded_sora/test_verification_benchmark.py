@@ -31,12 +31,14 @@ def test_the_film_is_made_and_made_longer(tmp_path: Path) -> None:
     assert (bare(film), bare(longer)) == (12, 36)
 
 
-def test_memory_is_watched_while_the_block_runs() -> None:
-    memory = Memory()
+def test_memory_of_children_is_watched_while_the_block_runs() -> None:
+    memory, code = Memory(), "held = b'x' * (60 << 20)\nprint('held', flush=True)\ninput()"
     with watched(memory, every=0.01):
-        held = bytearray(60 << 20)
-        held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])
-        time.sleep(0.2)
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with child:
+            assert child.stdout is not None and child.stdout.readline() == b"held\n"
+            time.sleep(0.3)
+            child.communicate(b"\n")
     assert memory.most - memory.samples[0] > 50
 
 
