@@ -128,8 +128,8 @@ def test_an_entry_of_the_log_is_decided_again_as_it_was() -> None:
     assert recorded.findings[0].score == 0.25 and recorded.checks[0].threshold == 0.5
     engine = PolicyEngine(load_pack())
     decision = engine.decide(recorded.findings, recorded.context, recorded.checks)
-    # 0.25 also lies in the band of probabilities that a person looks at.
-    fired = {"hate", "check-failed", "repeat-attempts", "classifier-people-unsure"}
+    # As a probability 0.25 is beyond both bounds of the head's rules.
+    fired = {"hate", "check-failed", "repeat-attempts", "classifier-people", "classifier-people-unsure"}
     assert {rule.id for rule in decision.rules} == fired
     assert [f.category for f in decision.findings] == ["hate", "check.failed"]
     assert as_recorded("17", decision, recorded.context).findings == recorded.findings
