@@ -146,7 +146,7 @@ def train(recipe: Recipe, photos: Sequence[Photo], *, steps: int) -> Network:
         if adversarial and step > steps // 3:
             loss = loss - 0.01 * judge(made).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         if adversarial and step % 2 and step > steps // 4:
@@ -154,7 +154,7 @@ def train(recipe: Recipe, photos: Sequence[Photo], *, steps: int) -> Network:
                 functional.relu(1 - judge(wanted)).mean() + functional.relu(1 + judge(made.detach())).mean()
             )
             judging.zero_grad()
-            hinge.backward()
+            hinge.backward()  # type: ignore[no-untyped-call]
             judging.step()
     return network.eval()
 
@@ -175,7 +175,7 @@ def _batch(recipe: Recipe, photos: Sequence[Photo], rng: np.random.Generator) ->
         plain = _patch(photos, rng)
         wanted.append(_target(recipe.target, plain))
         how = int(rng.choice(_REDUCE))
-        small = np.asarray(cv2.resize(plain, None, fx=0.5, fy=0.5, interpolation=how))
+        small = np.asarray(cv2.resize(plain, None, fx=0.5, fy=0.5, interpolation=how), np.uint8)
         given.append(_spoiled(small, recipe.spoil, rng))
     return _tensor(np.stack(given)), _tensor(np.stack(wanted))
 

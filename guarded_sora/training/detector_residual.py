@@ -53,7 +53,7 @@ class Trainee(nn.Module):
 
     def forward(self, seen: Tensor, spoil: bool = False) -> Tensor:
         """Log-odds (B,); ``spoil`` blurs and drops numbers, the same in both films of a pair."""
-        x = (seen - self.mean) * self.scale
+        x = (seen - self.get_buffer("mean")) * self.get_buffer("scale")
         if spoil:
             x = _spoiled(x)
         x = functional.relu(self.mix(functional.relu(self.enter(x))))
@@ -104,7 +104,7 @@ def fit_network(rows: Coded, synthetic: NDArray[np.int_], *, epochs: int, seed: 
         apart = functional.softplus(real).mean() + functional.softplus(-made).mean()
         loss = 0.5 * apart + functional.softplus(real - made).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
         optimiser.step()
         plan.step()
