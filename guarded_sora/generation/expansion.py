@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from guarded_sora.errors import BackendUnavailable
+from guarded_sora.generation.reading import read_prompt
 from guarded_sora.generation.vocabulary import (
     BACKGROUNDS,
     COLOURS,
     MOTIONS,
     NATURAL,
     SYNONYMS,
-    read_prompt,
 )
 
 WHERE = {
@@ -61,6 +61,8 @@ class GrammarExpander:
         draw = random.Random(seed)
         colour = reading.named("colour") or draw.choice(COLOURS)
         place = reading.named("background") or draw.choice(BACKGROUNDS)
+        if reading.named("object2"):
+            return prompt if reading.named("background") else f"{prompt.rstrip(' .,;')} {WHERE[place]}"
         motion = reading.named("motion") or draw.choice(MOTIONS)
         tinted = thing not in NATURAL
         if (
@@ -72,7 +74,9 @@ class GrammarExpander:
         noun = SYNONYMS[f"object:{thing}"][0]
         described = f"{SYNONYMS[f'colour:{colour}'][0]} {noun}" if tinted else noun
         article = "an" if described[0] in "aeiou" else "a"
-        return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]} {WHERE[place]}"
+        style = reading.named("style")
+        ending = f", {SYNONYMS[f'style:{style}'][0]}" if style else ""
+        return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]} {WHERE[place]}{ending}"
 
 
 class ModelExpander:

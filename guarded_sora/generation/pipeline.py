@@ -1,7 +1,7 @@
 """The built-in generator as a diffusers pipeline: text, image and video prompts, films of any length.
 
-The base model makes 128x128 at 8 frames a second, window by window; the cascade makes that twice as
-fast and twice as large (``guarded_sora.generation.cascade``).
+The base model makes 128x128, or as many pixels in another shape, at 8 frames a second, window by
+window; the cascade makes that twice as fast and twice as large (``guarded_sora.generation.cascade``).
 
 Legend: B clips, T frames, H, W pixels, C latent channels, K latent frames.
 """
@@ -26,13 +26,13 @@ from guarded_sora.generation.models.autoencoder import SPACE, TIME, Cache, Video
 from guarded_sora.generation.models.base import Output, Pipeline, split
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
-from guarded_sora.generation.vocabulary import Reading, read_prompt
+from guarded_sora.generation.reading import Reading, read_prompt
+from guarded_sora.generation.shapes import BASE_SHAPES, NATIVE, base_shape
+from guarded_sora.generation.vocabulary import CONCEPTS
 from guarded_sora.generation.windows import WINDOW
 
-BASE_SIDE, BASE_FPS = 128, 8.0
-"""What the base model makes: side in pixels, frames a second."""
-NATIVE, NATIVE_FPS = 256, 16.0
-"""What comes out of the cascade."""
+BASE_FPS, NATIVE_FPS = 8.0, 16.0
+"""Frames a second of what the base model makes, and of what comes out of the cascade."""
 CHUNK = 4
 """Latent frames that the autoencoder works on at once; the result does not depend on it."""
 
@@ -81,6 +81,7 @@ class _Run:
     guidance: float
     callback: StepEnd | None
     inputs: tuple[str, ...]
+    shape: tuple[int, int]
     done: int = 0
 
 
@@ -125,13 +126,27 @@ class GuardedSoraPipeline(Pipeline):
             spatial=spatial, scheduler=scheduler,
         )  # fmt: skip
 
+    # -- what the weights know --------------------------------------------------------------------
+    @property
+    def concepts(self) -> int:
+        """How many of ``vocabulary.CONCEPTS`` the text encoder knows; the others are unknown words to it."""
+        return min(len(CONCEPTS), int(self.text_encoder.config.concepts))
+
+    def read(self, prompt: str) -> Reading:
+        """What these weights understand of a prompt."""
+        return read_prompt(prompt, known=self.concepts)
+
+    def base_shape(self, height: int, width: int) -> tuple[int, int]:
+        """The (H, W) of the base film from which a film of that size is made."""
+        return base_shape(height, width, self.transformer.config.shapes)
+
     # -- pictures and latents -------------------------------------------------------------------
-    def encode_film(self, film: NDArray[np.uint8]) -> Tensor:
-        """Latents (1, C, K, 16, 16) of a film uint8 (T, H, W, 3), cut to 1 + 4k frames, made square 128."""
+    def encode_film(self, film: NDArray[np.uint8], shape: tuple[int, int] = BASE_SHAPES[0]) -> Tensor:
+        """Latents (1, C, K, h, w) of a film uint8 (T, H, W, 3), cut to 1 + 4k frames, at ``shape``."""
         keep = 1 + (len(film) - 1) // TIME * TIME
         x = torch.from_numpy(np.ascontiguousarray(film[:keep])).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        if x.shape[-2:] != (BASE_SIDE, BASE_SIDE):
-            x = fit(x, BASE_SIDE, BASE_SIDE)
+        if x.shape[-2:] != shape:
+            x = fit(x, *shape)
         latents: Tensor = self.autoencoder.encode(x.to(self.autoencoder.device, self.autoencoder.dtype))
         return latents
 
@@ -180,10 +195,11 @@ class GuardedSoraPipeline(Pipeline):
         ``until`` uint8 (T, H, W, 3) is what the film ends with: of a film the first eight frames at 8 a
         second, of a picture (T = 1) half a second. ``loop`` makes it come back to its first picture instead.
         ``mask`` bool (H, W): where ``video``, from its first frame on, is made anew; the rest stays.
-        ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of 128x128 goes without
-        the spatial one. ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
+        ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of a shape of the base
+        model (``BASE_SHAPES``) goes without the spatial one; other sizes are cut from the nearest shape.
+        ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
         ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
-        excess over 1. ``latents`` (B, C + layout, 5, 16, 16) replaces the first window's noise.
+        excess over 1. ``latents`` (B, C + layout, 5, h, w) replaces the first window's noise.
         ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
         (B, T, H, W, 3), "latent"
         (of the last stage). Raises ValueError for arguments that cannot be used.
@@ -205,26 +221,28 @@ class GuardedSoraPipeline(Pipeline):
         fast = frame_rate != BASE_FPS
         if (whole := 2 * frames - 1 if fast else frames) != num_frames:
             warnings.warn(f"{num_frames} frames were rounded up to {whole}", stacklevel=2)
-        readings = tuple(read_prompt(text) for text in prompts)
+        readings = tuple(self.read(text) for text in prompts)
         tokens = torch.tensor([reading.tokens for reading in readings], device=self._execution_device)
         avoid = None
         if negative_prompt:
-            row = read_prompt(negative_prompt).tokens
+            row = self.read(negative_prompt).tokens
             avoid = torch.tensor([row] * len(prompts), device=tokens.device)
         if until is not None or loop:
             frames = max(frames, 1 + (WINDOW - 1) * TIME)
             num_frames = 2 * frames - 1 if fast else frames
-        given = self._given(image, video, until, mask, fast=fast, loop=loop)
+        shape = self.base_shape(height, width)
+        given = self._given(image, video, until, mask, shape, fast=fast, loop=loop)
         request = _Run(
             tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
             refine_steps=refine_steps, guidance=guidance_scale,
             callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
+            shape=shape,
         )  # fmt: skip
         made: Iterator[Tensor] = iter((self._passes(request, given, latent_frames(frames)),))
         if fast:
             faster = slower_to_faster(self._decode(made))
             made = self._refine(request, self.temporal, self._encode(faster))
-        if (height, width) != (BASE_SIDE, BASE_SIDE):
+        if (height, width) != shape:
             larger = (smaller_to_larger(part) for part in self._decode(made))
             made = self._refine(request, self.spatial, self._encode(larger))
         out: Any
@@ -245,6 +263,7 @@ class GuardedSoraPipeline(Pipeline):
         video: NDArray[np.uint8] | None,
         until: NDArray[np.uint8] | None,
         mask: NDArray[np.bool_] | None,
+        shape: tuple[int, int],
         *,
         fast: bool,
         loop: bool,
@@ -252,32 +271,32 @@ class GuardedSoraPipeline(Pipeline):
         """Pictures and films as base latents. The base model sees every second frame of a ``fast`` film."""
         step = 2 if fast else 1
         if mask is not None and video is not None:
-            whole = self.encode_film(video[::step])
-            return Given(whole=whole, anew=_cells(mask).to(whole.device))
+            whole = self.encode_film(video[::step], shape)
+            return Given(whole=whole, anew=_cells(mask, shape).to(whole.device))
         begin = end = None
         if image is not None:
-            begin = self.encode_film(image[None])
+            begin = self.encode_film(image[None], shape)
         elif video is not None:  # the last frame stays
             film = video[(len(video) - 1) % step :: step]
-            begin = self.encode_film(film[-(1 + (2 if until is None else 1) * TIME) :])
+            begin = self.encode_film(film[-(1 + (2 if until is None else 1) * TIME) :], shape)
         if until is not None:
-            end = self._encode_end(until[::step])
+            end = self._encode_end(until[::step], shape)
         return Given(begin=begin, end=end, loop=loop)
 
-    def _encode_end(self, film: NDArray[np.uint8]) -> Tensor:
-        """The beginning of ``film`` as it is inside a film: one or two latents (1, C, 1 or 2, 16, 16)."""
+    def _encode_end(self, film: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+        """The beginning of ``film`` as it is inside a film: one or two latents (1, C, 1 or 2, h, w)."""
         groups = min(2, len(film) // TIME)
         frames = film[: groups * TIME] if groups else np.repeat(film[:1], TIME, 0)
-        return self.encode_film(np.concatenate([frames[:1], frames]))[:, :, 1:]
+        return self.encode_film(np.concatenate([frames[:1], frames]), shape)[:, :, 1:]
 
     def _passes(self, run: _Run, given: Given, total: int) -> Tensor:
-        """Base latents (B, C, total, 16, 16) of how things look, window by window.
+        """Base latents (B, C, total, h, w) of how things look, window by window.
 
         The layout is made along with them and carried from window to window; what is given comes without.
         """
-        side = BASE_SIDE // SPACE
+        sides = [side // SPACE for side in run.shape]
         looks, places = self.autoencoder.config.channels, self.transformer.config.layout
-        shape = (len(run.tokens), looks + places, WINDOW, side, side)
+        shape = (len(run.tokens), looks + places, WINDOW, *sides)
         if run.noise is not None and tuple(run.noise.shape) != shape:
             raise ValueError(f"latents must have the shape {shape}")
         noise = None if run.noise is None else run.noise.to(self._execution_device)
@@ -344,11 +363,11 @@ def _shown(part: Tensor, height: int, width: int, output_type: str) -> Tensor:
     return (frames * 255).round().to(torch.uint8) if output_type == "uint8" else frames
 
 
-def _cells(mask: NDArray[np.bool_]) -> Tensor:
-    """The latent cells (16, 16), bool, that touch a place to be made anew, and their neighbours."""
+def _cells(mask: NDArray[np.bool_], shape: tuple[int, int]) -> Tensor:
+    """The latent cells (h, w), bool, that touch a place to be made anew, and their neighbours."""
     wanted = torch.from_numpy(np.ascontiguousarray(mask)).float()[None, None, None]
-    square = fit(wanted, BASE_SIDE, BASE_SIDE)[:, 0]
-    cells = F.max_pool2d(F.max_pool2d(square, SPACE), 3, stride=1, padding=1)
+    sized = fit(wanted, *shape)[:, 0]
+    cells = F.max_pool2d(F.max_pool2d(sized, SPACE), 3, stride=1, padding=1)
     return cells[0, 0] > 0
 
 

@@ -1,17 +1,11 @@
 """The closed vocabulary of the built-in generator: which words it learned, and which mean the same.
 
-A prompt becomes a short row of concept tokens; several words may name one concept ("puppy", "dog")
-and one concept may take several words ("night sky"). Words that only join others carry no token.
-A word that carries meaning and is not listed becomes the unknown token and puts the prompt outside
-the learned world.
+A prompt becomes a short row of concept tokens (``guarded_sora.generation.reading``); several words may
+name one concept ("puppy", "dog") and one concept may take several words ("night sky"). Words that only
+join others carry no token.
 """
 
 from __future__ import annotations
-
-import functools
-import re
-import unicodedata
-from dataclasses import dataclass
 
 TINTABLE = (
     "balloon", "ball", "heart", "star", "car", "fish", "butterfly", "flower", "apple", "kite", "boat",
@@ -24,7 +18,12 @@ NATURAL = (
 OBJECTS = TINTABLE + NATURAL
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 BACKGROUNDS = ("beach", "night", "meadow", "sunset", "snow", "sea")
-MOTIONS = ("left", "right", "rise", "fall", "grow", "shrink", "spin", "still")
+MOTIONS = ("left", "right", "rise", "fall", "grow", "shrink", "spin", "still", "bounce")
+SIDES = ("left", "right", "above", "below", "beside")
+EVENTS = ("hit", "behind", "front")
+RELATIONS = SIDES + EVENTS
+"""How the first object stands to the second, or what it does to it; ``beside`` leaves open which is left."""
+STYLES = ("grey", "sepia", "sketch", "pixels", "negative")
 
 PAD, UNKNOWN = 0, 1
 CONCEPTS: tuple[str, ...] = (
@@ -34,8 +33,14 @@ CONCEPTS: tuple[str, ...] = (
     *(f"colour:{name}" for name in COLOURS),
     *(f"background:{name}" for name in BACKGROUNDS),
     *(f"motion:{name}" for name in MOTIONS),
+    *(f"relation:{name}" for name in RELATIONS),
+    *(f"object2:{name}" for name in OBJECTS),
+    *(f"colour2:{name}" for name in COLOURS),
+    *(f"style:{name}" for name in STYLES),
 )
-MAX_TOKENS = 6
+KINDS = ("object", "colour", "background", "motion", "relation", "object2", "colour2", "style")
+"""What a prompt may say, in the order of the tokens; at most one of each."""
+MAX_TOKENS = len(KINDS)
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "object:balloon": ("balloon", "air balloon", "party balloon"),
@@ -126,158 +131,54 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "standing still", "standing", "still", "resting", "not moving", "waiting", "sitting still", "sitting",
         "hovering", "staying still", "motionless",
     ),
+    "motion:bounce": (
+        "bouncing", "bounces", "bouncing up and down", "jumping", "hopping", "bouncing on the ground",
+    ),
+    "relation:left": ("to the left of", "left of", "on the left of", "at the left of", "on the left side of"),
+    "relation:right": (
+        "to the right of", "right of", "on the right of", "at the right of", "on the right side of",
+    ),
+    "relation:above": ("above", "over", "on top of", "higher than"),
+    "relation:below": ("below", "under", "beneath", "underneath", "lower than"),
+    "relation:beside": ("and", "beside", "next to", "by", "near", "with", "together with", "alongside"),
+    "relation:hit": (
+        "hitting", "hits", "colliding with", "collides with", "bumping into", "bumps into", "crashing into",
+        "crashes into", "pushing", "pushes", "knocking away", "striking",
+    ),
+    "relation:behind": (
+        "passing behind", "passes behind", "moving behind", "moves behind", "going behind", "goes behind",
+        "hiding behind", "hides behind", "behind",
+    ),
+    "relation:front": (
+        "passing in front of", "passes in front of", "moving in front of", "moves in front of",
+        "going in front of", "goes in front of", "crossing in front of", "in front of",
+    ),
+    "style:grey": (
+        "black and white", "in black and white", "black and white film", "monochrome", "greyscale",
+        "grayscale",
+    ),
+    "style:sepia": ("sepia", "in sepia", "sepia toned", "vintage", "old photograph"),
+    "style:sketch": (
+        "pencil sketch", "sketch", "pencil drawing", "in pencil", "line drawing", "drawn in pencil",
+    ),
+    "style:pixels": ("pixel art", "pixelated", "in pixel art", "8 bit", "blocky pixels"),
+    "style:negative": ("photo negative", "negative", "inverted colours", "inverted colors", "x ray"),
 }  # fmt: skip
+"""What names each concept; ``object2`` and ``colour2`` are the object's and the colour's own words,
+where a relation stands between the two. A relation's words relate only between two objects."""
 
 SILENT = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "one",
-        "single",
-        "some",
-        "this",
-        "that",
-        "is",
-        "are",
-        "was",
-        "be",
-        "in",
-        "on",
-        "at",
-        "over",
-        "above",
-        "across",
-        "under",
-        "below",
-        "beneath",
-        "before",
-        "behind",
-        "of",
-        "with",
-        "and",
-        "to",
-        "from",
-        "by",
-        "into",
-        "through",
-        "against",
-        "near",
-        "there",
-        "here",
-        "it",
-        "its",
-        "which",
-        "while",
-        "video",
-        "clip",
-        "film",
-        "movie",
-        "scene",
-        "shot",
-        "picture",
-        "showing",
-        "shows",
-        "show",
-        "of",
-        "background",
-        "front",
-        "beside",
-        "around",
-        "as",
-        "slowly",
-        "gently",
-    ]
-)
+    (
+        "a", "an", "the", "one", "single", "some", "this", "that", "is", "are", "was", "be", "in", "on", "at",
+        "over", "above", "across", "under", "below", "beneath", "before", "behind", "of", "with", "and", "to",
+        "from", "by", "into", "through", "against", "near", "there", "here", "it", "its", "which", "while",
+        "video", "clip", "film", "movie", "scene", "shot", "picture", "showing", "shows", "show",
+        "background", "front", "beside", "around", "as", "slowly", "gently",
+    )
+)  # fmt: skip
 """Words that join others and carry no token."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the generator understood of a prompt.
-
-    ``tokens``: MAX_TOKENS concept indices, padded with PAD. ``in_domain``: every word that carries
-    meaning is known and exactly one object is named. ``warnings`` never repeat the prompt.
-    """
-
-    tokens: tuple[int, ...]
-    in_domain: bool
-    warnings: tuple[str, ...] = ()
-
-    def named(self, kind: str) -> str | None:
-        """The concept of ``kind`` ("object", "colour", "background", "motion") named first, or None."""
-        for token in self.tokens:
-            group, _, name = CONCEPTS[token].partition(":")
-            if group == kind:
-                return name
-        return None
-
-
-def _forms(phrase: str) -> list[str]:
-    """A phrase and its plain plural ("balloons")."""
-    plural = phrase[:-1] + "ies" if phrase.endswith("y") and phrase[-2] not in "aeo" else phrase + "s"
-    return [phrase, plural]
-
-
-@functools.cache
-def _phrases() -> tuple[dict[tuple[str, ...], int], int]:
-    table: dict[tuple[str, ...], int] = {}
-    for concept, phrases in SYNONYMS.items():
-        index = CONCEPTS.index(concept)
-        for phrase in phrases:
-            for form in _forms(phrase) if concept.startswith("object:") else [phrase]:
-                table[tuple(form.split())] = index
-    return table, max(map(len, table))
 
 
 def concept(kind: str, name: str) -> int:
     """Index of a concept, for example ``concept("object", "dog")``."""
     return CONCEPTS.index(f"{kind}:{name}")
-
-
-def read_prompt(prompt: str) -> Reading:
-    """Turn a prompt into concept tokens: longest known phrase first, from left to right.
-
-    Only the first 2,000 characters are read; what follows puts the prompt outside the domain.
-    """
-    text = unicodedata.normalize("NFKC", prompt[:2000].encode("utf-8", "replace").decode())
-    words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.casefold())
-    table, longest = _phrases()
-    found: list[int] = []
-    unknown = 0
-    at = 0
-    while at < len(words):
-        for length in range(min(longest, len(words) - at), 0, -1):
-            index = table.get(tuple(words[at : at + length]))
-            if index is not None:
-                if index not in found:
-                    found.append(index)
-                at += length
-                break
-        else:
-            unknown += words[at] not in SILENT
-            at += 1
-    return _judge(found, unknown, truncated=len(prompt) > 2000)
-
-
-def _judge(found: list[int], unknown: int, *, truncated: bool) -> Reading:
-    kinds = {kind: [i for i in found if CONCEPTS[i].startswith(kind + ":")] for kind in
-             ("object", "colour", "background", "motion")}  # fmt: skip
-    warnings: list[str] = []
-    if truncated:
-        warnings.append("The prompt is longer than the generator reads; only its beginning was used.")
-    if unknown:
-        warnings.append(f"{unknown} words lie outside the generator's vocabulary and had no effect.")
-    if not kinds["object"]:
-        warnings.append("The prompt names no object that the generator learned.")
-    for kind, items in kinds.items():
-        if len(items) > 1:
-            warnings.append(f"The prompt names more than one {kind}; the generator uses the first.")
-    objects = [CONCEPTS[i].partition(":")[2] for i in kinds["object"][:1]]
-    if kinds["colour"] and objects and objects[0] in NATURAL:
-        warnings.append("This object has its natural colours; the colour that was asked for had no effect.")
-        kinds["colour"] = []
-    kept = [items[0] for items in kinds.values() if items]
-    row = ([UNKNOWN] if unknown and not kept else []) + kept
-    tokens = tuple((row + [PAD] * MAX_TOKENS)[:MAX_TOKENS])
-    return Reading(tokens=tokens, in_domain=not warnings, warnings=tuple(warnings))

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from guarded_sora.generation.models.autoencoder import TIME, VideoAutoencoder, repeat_first, to_blocks
 from guarded_sora.generation.models.base import split
 from guarded_sora.training.config import AutoencoderConfig
+from guarded_sora.training.drawing import draw_any, draw_film
 from guarded_sora.training.natural import draw_natural, photographs
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
-from guarded_sora.training.world import FRAMES, draw_film, render
+from guarded_sora.training.world import FRAMES, render
 
 ADAM = ("to_latent", "to_variance", "pixels")
 """Ends of the convolutional paths: Adam trains them; Muon is meant for the matrices between."""
@@ -29,11 +30,12 @@ def draw_drawn(rng: np.random.Generator, *, side: int, frames: int, held: bool =
     """A piece of a film of the world, uint8 (T, S, S, 3): rendered at S to 2 S pixels, then cut out."""
     whole = int(rng.integers(side // 8, side // 4 + 1)) * 8
     first = int(rng.integers(0, FRAMES - frames + 1))
-    film, cover = render(draw_film(rng, held=held), side=whole, first=first, count=frames)
+    drawn = draw_film(rng, held=True) if held else draw_any(rng)
+    film, cover = render(drawn, side=whole, first=first, count=frames)
     # Most of the places are smooth, so the cut is laid over the object more often than not.
     room = whole - side
     top, left = (int(v) for v in rng.integers(0, room + 1, 2))
-    if rng.random() < 0.7 and (seen := np.argwhere(cover[frames // 2] > 127)).size:
+    if rng.random() < 0.7 and (seen := np.argwhere(cover[:, frames // 2].max(0) > 127)).size:
         y, x = seen[rng.integers(len(seen))]
         top, left = (int(np.clip(v - side // 2, 0, room)) for v in (y, x))
     return np.ascontiguousarray(film[:, top : top + side, left : left + side])

@@ -22,20 +22,22 @@ from guarded_sora.generation.models.autoencoder import SPACE, TIME, VideoAutoenc
 from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer, to_patches
+from guarded_sora.generation.shapes import BASE_SHAPES, BASE_SIDE
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.config import BaseConfig
+from guarded_sora.training.drawing import draw_any, draw_film, draw_pair, draw_style, tokens
+from guarded_sora.training.grow import grow
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Producer, Run, slope, to_film
-from guarded_sora.training.world import FRAMES, combinations, draw_film, layout, render, tokens
+from guarded_sora.training.world import FRAMES, combinations, layout, render
 
 Encoded = tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.uint8]]
-SIDE = 128
-"""Side of the films that the base model makes, pixels; the cascade doubles it."""
 ADAM = ("table", "enter", "leave", "look", "modulate", "time", "kind")
 """Parameters that Adam trains: tables, ends and modulation; Muon is meant for the matrices between."""
-LAYOUT = 4
-"""Channels that say where the object is: two coordinates in the first and in the last of four frames."""
+LAYOUT = 8
+"""Channels that say where each of two objects is: two coordinates in the first and in the last of four
+frames; zero where there is no second."""
 PLACED = 4.0
 """Scale of the layout: it stands out of the noise before appearance does, so the place is settled first."""
 MASK = 2 * 16
@@ -44,35 +46,49 @@ ALIGN = MASK + len(OBJECTS)
 
 
 def encode_films(
-    model: VideoAutoencoder, count: int, rng: np.random.Generator, *, frames: int = FRAMES
+    model: VideoAutoencoder,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    frames: int = FRAMES,
+    shape: tuple[int, int] = (BASE_SIDE, BASE_SIDE),
 ) -> Encoded:
-    """Draw films, render their first ``frames`` frames and encode them.
+    """Draw films, render their first ``frames`` frames at (H, W) ``shape`` and encode them.
 
-    Gives latents (B, C + LAYOUT, K, h, w), tokens (B, L) and the object's outline (B, 2, K, 32, 32):
-    coverage in the first and the last frame of each latent frame. The last channels are the layout in
-    those two frames.
+    Gives latents (B, C + LAYOUT, K, h, w), tokens (B, L) and the objects' outlines (B, 4, K, H/4, W/4):
+    coverage by the first object in the first and the last frame of each latent frame, then by the
+    second. The last channels are the layout in those two frames.
     """
-    films = [draw_film(rng) for _ in range(count)]
-    pictures, covers = zip(*(render(film, side=SIDE, count=frames) for film in films), strict=True)
+    films = [draw_any(rng) for _ in range(count)]
+    pictures, covers = zip(*(render(film, side=shape, count=frames) for film in films), strict=True)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         latents = model.encode(to_tensor(np.stack(pictures))).float()
-    outline = np.stack(covers).reshape(count, frames, 32, SIDE // 32, 32, SIDE // 32).mean((3, 5))
+    height, width = shape
+    outline = np.stack(covers).reshape(count, 2, frames, height // 4, 4, width // 4, 4).mean((4, 6))
     firsts, lasts = [0, *range(1, frames, TIME)], [0, *range(TIME, frames, TIME)]
-    where = np.stack([layout(film, SIDE // SPACE, count=frames) for film in films]).transpose(0, 2, 1, 3, 4)
-    whole = np.concatenate([latents.numpy(), PLACED * where[:, :, firsts], PLACED * where[:, :, lasts]], 1)
-    outlines = np.stack([outline[:, firsts], outline[:, lasts]], 1).round().astype(np.uint8)
-    return whole.astype(np.float16), np.array([tokens(film) for film in films]), outlines
+    where = [layout(film, height // SPACE, width // SPACE, count=frames) for film in films]
+    placed = PLACED * np.stack(where).transpose(0, 2, 1, 3, 4)
+    told = [placed[:, :2, firsts], placed[:, :2, lasts], placed[:, 2:, firsts], placed[:, 2:, lasts]]
+    whole = np.concatenate([latents.numpy(), *told], 1)
+    outlines = np.stack([outline[:, i][:, at] for i in (0, 1) for at in (firsts, lasts)], 1)
+    rows = np.array([tokens(film) for film in films])
+    return whole.astype(np.float16), rows, outlines.round().astype(np.uint8)
 
 
 class Pool:
-    """Encoded films in memory; the oldest makes room for the newest."""
+    """Encoded films of one shape in memory; the oldest makes room for the newest."""
 
-    def __init__(self, size: int, channels: int, frames: int) -> None:
-        grid = SIDE // SPACE
-        self.latents = torch.empty(size, channels, frames, grid, grid, dtype=torch.float16)
+    def __init__(
+        self, size: int, channels: int, frames: int, shape: tuple[int, int] = (BASE_SIDE, BASE_SIDE)
+    ) -> None:
+        height, width = shape
+        self.latents = torch.empty(
+            size, channels, frames, height // SPACE, width // SPACE, dtype=torch.float16
+        )
         self.tokens = torch.empty(size, MAX_TOKENS, dtype=torch.long)
-        self.outlines = torch.empty(size, 2, frames, 32, 32, dtype=torch.uint8)
-        self.made = 0
+        self.outlines = torch.empty(size, 4, frames, height // 4, width // 4, dtype=torch.uint8)
+        self.shape = shape
+        self.made = self.used = 0
 
     def __len__(self) -> int:
         return min(self.made, len(self.latents))
@@ -86,19 +102,24 @@ class Pool:
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         picks = torch.randint(len(self), (count,), generator=generator)
+        self.used += count
         return self.latents[picks].float(), self.tokens[picks], self.outlines[picks].float() / 255
 
 
 def teacher(rows: Tensor, outlines: Tensor) -> Tensor:
     """What the middle of the network should know of each token (B, N, ALIGN), all in [0, 1].
 
-    The renderer's own truth: where the object's outline runs and which object it is. It says the
+    The renderer's own truth: where the objects' outlines run and which objects they are. It says the
     shape apart from the colour, which the pixels alone only say together.
     """
-    mask = to_patches(outlines, 4)
-    kind = F.one_hot(rows[:, 0] - CONCEPTS.index(f"object:{OBJECTS[0]}"), len(OBJECTS))
-    inside = (mask.mean(-1, keepdim=True) > 0.1).to(mask.dtype)
-    return torch.cat([mask, inside * kind[:, None].to(mask.dtype)], -1)
+    first, second = to_patches(outlines[:, :2], 4), to_patches(outlines[:, 2:], 4)
+    kinds = torch.zeros(*first.shape[:2], len(OBJECTS))
+    for mask, group in ((first, "object"), (second, "object2")):
+        begin = CONCEPTS.index(f"{group}:{OBJECTS[0]}")
+        named = (rows[..., None] == begin + torch.arange(len(OBJECTS))).any(1)
+        inside = (mask.mean(-1, keepdim=True) > 0.1).to(mask.dtype)
+        kinds = torch.maximum(kinds, inside * named[:, None].to(mask.dtype))
+    return torch.cat([torch.maximum(first, second), kinds], -1)
 
 
 def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
@@ -143,7 +164,10 @@ def _other_mask(latents: Tensor, generator: torch.Generator) -> Tensor:
     kind, length = torch.randint(3, (2,), generator=generator).tolist()
     if kind == 2:
         height, width = latents.shape[-2:]
-        tall, wide = torch.randint(height // 4, height * 3 // 4 + 1, (2,), generator=generator).tolist()
+        tall, wide = (
+            int(torch.randint(side // 4, side * 3 // 4 + 1, (1,), generator=generator))
+            for side in (height, width)
+        )
         top = int(torch.randint(height - tall + 1, (1,), generator=generator))
         left = int(torch.randint(width - wide + 1, (1,), generator=generator))
         mask[:] = 1
@@ -198,9 +222,11 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     channels = autoencoder.config.channels + LAYOUT
     transformer = SpacetimeTransformer(
         channels, config.width, config.depth, config.heads, config.patch, layout=LAYOUT,
-        text_width=config.width, align=ALIGN,
+        text_width=config.width, align=ALIGN, shapes=BASE_SHAPES,
     )  # fmt: skip
     text_encoder = ConceptEncoder(config.width)
+    if config.start:
+        grow(Path(config.start), transformer, text_encoder, looks=autoencoder.config.channels)
     both = nn.ModuleList([transformer, text_encoder])
     average = copy.deepcopy(both).requires_grad_(False)
     optimiser = MuonAdam.of(both, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
@@ -214,22 +240,24 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     made = Producer(
         partial(encode_films, autoencoder, 8), config.seed + 7 * step + 1, processes=config.producer
     )
-    pool, stills = Pool(config.pool, channels, latent_frames(FRAMES)), Pool(config.pool, channels, 1)
+    pools, stills = (
+        [Pool(config.pool // (4 if i else 1), channels, frames, shape) for i, shape in enumerate(BASE_SHAPES)]
+        for frames in (latent_frames(FRAMES), 1)
+    )
     chance = np.random.default_rng((config.seed, step))
-    rows_seen = {"films": 0, "stills": 0}
     began = time.monotonic() - spent
     network = (torch.compile(transformer, dynamic=False) if config.compile else transformer, text_encoder)
     with Progress() as bar:
         task = bar.add_task("base", total=config.steps, completed=step)
         while step < config.steps:
             still = chance.random() < config.still_share
+            shape = 0 if chance.random() < config.square_share else int(chance.integers(1, len(BASE_SHAPES)))
             if still:
-                _fill_stills(stills, autoencoder, config, rows_seen["stills"])
-                batch = stills.draw(config.still_batch, generator)
+                _fill_stills(stills[shape], autoencoder, config)
+                batch = stills[shape].draw(config.still_batch, generator)
             else:
-                _fill(pool, made, autoencoder, config, rows_seen["films"])
-                batch = pool.draw(config.batch, generator)
-            rows_seen["stills" if still else "films"] += len(batch[0])
+                _fill(pools[shape], made, autoencoder, config)
+                batch = pools[shape].draw(config.batch, generator)
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * slope(step, config.steps, config.warmup, config.decay_from)
             loss, apart = flow_loss(*network, *batch, config, generator)
@@ -249,7 +277,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
             if step % config.save_every == 0 or step == config.steps:
                 seconds = time.monotonic() - began
                 mean = float(np.mean([v for _, v, _ in run.losses[-50:]]))
-                made_so_far = f"made {pool.made} {stills.made}"
+                made_so_far = f"made {sum(p.made for p in pools)} {sum(p.made for p in stills)}"
                 print(
                     f"step {step} loss {mean:.4f} apart {apart.item():.4f} seen {seen} {made_so_far} "
                     f"seconds {seconds:.0f}",
@@ -282,33 +310,34 @@ def export(average: Any, folder: Path, facts: dict[str, Any]) -> None:
     (folder / "facts.json").write_text(json.dumps(facts) + "\n")
 
 
-def _fill(pool: Pool, made: Producer, autoencoder: VideoAutoencoder, config: BaseConfig, films: int) -> None:
+def _fill(pool: Pool, made: Producer, autoencoder: VideoAutoencoder, config: BaseConfig) -> None:
     """Take what the producer has ready; make the rest here, so that no film is seen too often."""
-    for encoded in made.ready() if config.producer else []:
+    square = pool.shape == BASE_SHAPES[0]
+    for encoded in made.ready() if config.producer and square else []:
         pool.add(encoded)
-    while pool.made < max(config.pool_least, films / config.reuse):
-        rng = np.random.default_rng((config.seed, films, pool.made))
-        pool.add(encode_films(autoencoder, 8, rng))
+    while pool.made < max(config.pool_least // (1 if square else 4), pool.used / config.reuse):
+        rng = np.random.default_rng((config.seed, *pool.shape, pool.used, pool.made))
+        pool.add(encode_films(autoencoder, 8, rng, shape=pool.shape))
 
 
-def _fill_stills(pool: Pool, autoencoder: VideoAutoencoder, config: BaseConfig, seen: int) -> None:
-    while pool.made < max(config.pool_least, seen / config.still_reuse):
-        rng = np.random.default_rng((config.seed, 1, seen, pool.made))
-        pool.add(encode_films(autoencoder, 64, rng, frames=1))
+def _fill_stills(pool: Pool, autoencoder: VideoAutoencoder, config: BaseConfig) -> None:
+    least = config.pool_least // (1 if pool.shape == BASE_SHAPES[0] else 4)
+    while pool.made < max(least, pool.used / config.still_reuse):
+        rng = np.random.default_rng((config.seed, 1, *pool.shape, pool.used, pool.made))
+        pool.add(encode_films(autoencoder, 64, rng, frames=1, shape=pool.shape))
 
 
 @torch.no_grad()
 def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: BaseConfig, name: str) -> None:
-    """A sheet of eight held-out prompts with the averaged weights."""
+    """A sheet of held-out prompts with the averaged weights: one object, two, and styles."""
     rng = np.random.default_rng(4)
-    held = combinations(held=True)
-    rows = torch.tensor(
-        [
-            tokens(draw_film(rng, held[i]))
-            for i in np.linspace(0, len(held) - 1, config.sample_rows).astype(int)
-        ]
-    )
-    grid = SIDE // SPACE
+    held, count = combinations(held=True), config.sample_rows
+    films = [draw_film(rng, held[i]) for i in np.linspace(0, len(held) - 1, count).astype(int)]
+    for index in range(1, count, 2):
+        films[index] = draw_pair(rng, held=True)
+    films[2::4] = [draw_style(rng, film) for film in films[2::4]]
+    rows = torch.tensor([tokens(film) for film in films])
+    grid = BASE_SIDE // SPACE
     looks = autoencoder.config.channels
     shape = (config.sample_rows, looks + LAYOUT, latent_frames(FRAMES), grid, grid)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -318,5 +347,5 @@ def _samples(run: Run, average: Any, autoencoder: VideoAutoencoder, config: Base
     known, mask = torch.zeros_like(noise), torch.zeros_like(noise[:, :1])
     known[:, :, :1], mask[:, :, :1] = first, 1
     latents = solve(average[0], average[1], scheduler, rows, noise, known=known, mask=mask, **options)
-    films = [to_film(autoencoder.decode(x[None, :looks])[0]) for x in latents]
-    run.sheet(name, films, columns=5, side=128)
+    shown = [to_film(autoencoder.decode(x[None, :looks])[0]) for x in latents]
+    run.sheet(name, shown, columns=5, side=128)

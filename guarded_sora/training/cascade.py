@@ -22,12 +22,14 @@ from guarded_sora.generation.cascade import PIECE, noised, pieces, slower_to_fas
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
+from guarded_sora.generation.shapes import BASE_SIDE
 from guarded_sora.training.autoencoder import to_tensor
-from guarded_sora.training.base import ADAM, SIDE
+from guarded_sora.training.base import ADAM
 from guarded_sora.training.config import CascadeConfig
+from guarded_sora.training.drawing import draw_any, tokens
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Run, slope
-from guarded_sora.training.world import FRAMES, Film, draw_film, render, tokens
+from guarded_sora.training.world import FRAMES, Film, render
 
 LEAST_WEIGHED = 0.3
 """Noise level below which errors of the flow count less."""
@@ -54,14 +56,14 @@ def draw_film_pair(stage: str, film: Film, model: VideoAutoencoder) -> tuple[Ten
         return model.decode(model.encode(x))
 
     if stage == "temporal":
-        return shown(SIDE, FAST), next(slower_to_faster([again(shown(SIDE, FRAMES))]))
-    return shown(2 * SIDE, FRAMES), smaller_to_larger(again(shown(SIDE, FRAMES)))
+        return shown(BASE_SIDE, FAST), next(slower_to_faster([again(shown(BASE_SIDE, FRAMES))]))
+    return shown(2 * BASE_SIDE, FRAMES), smaller_to_larger(again(shown(BASE_SIDE, FRAMES)))
 
 
 @torch.no_grad()
 def draw_pairs(stage: str, model: VideoAutoencoder, rng: np.random.Generator) -> list[Pair]:
     """All whole pieces of one drawn film."""
-    film = draw_film(rng)
+    film = draw_any(rng)
     with torch.autocast("cpu", torch.bfloat16):
         clean, guide = (model.encode(x).float()[0] for x in draw_film_pair(stage, film, model))
     row = torch.tensor(tokens(film))

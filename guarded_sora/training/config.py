@@ -48,6 +48,10 @@ class BaseConfig:
     seed: int = 2
     autoencoder: str = "runs/autoencoder/export"
     """Folder of the trained autoencoder; its decoder may still be learning, its encoder must stand."""
+    start: str = ""
+    """Folder of an earlier base model to go on from, of a smaller vocabulary or with less layout."""
+    square_share: float = 0.55
+    """Share of steps on square pictures; the other shapes have equal parts of the rest."""
     steps: int = 4000
     batch: int = 16
     lr: float = 0.012

@@ -17,7 +17,8 @@ import torch
 from guarded_sora.generation.backends.builtin import GUIDANCE, REFINE_STEPS, STEPS, BuiltinBackend
 from guarded_sora.generation.cascade import PIECE, slower_to_faster, smaller_to_larger
 from guarded_sora.generation.models.transformer import SpacetimeTransformer, to_patches
-from guarded_sora.generation.pipeline import BASE_FPS, BASE_SIDE, NATIVE_FPS, GuardedSoraPipeline
+from guarded_sora.generation.pipeline import BASE_FPS, NATIVE_FPS, GuardedSoraPipeline
+from guarded_sora.generation.shapes import BASE_SIDE
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS
 from guarded_sora.generation.windows import WINDOW
 

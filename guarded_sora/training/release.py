@@ -15,26 +15,25 @@ from typing import Any
 
 import torch
 
+from guarded_sora.generation import reading, vocabulary
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
 from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.packaged import FACTS
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
-from guarded_sora.training import sprites, world
+from guarded_sora.training import drawing, places, sprites, styles, world
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 SHIFT = 3.0
 """Time shift of the scheduler: more of the steps where shape and motion are decided."""
 
 
 def data_digest() -> str:
     """SHA-256 (hex) of what the training data follow from: the atlas, the world and the vocabulary."""
-    whole = hashlib.sha256()
-    from guarded_sora.generation import vocabulary
-
-    for path in (sprites.ATLAS, Path(sprites.__file__), Path(world.__file__), Path(vocabulary.__file__)):
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    whole = hashlib.sha256(hashlib.sha256(sprites.ATLAS.read_bytes()).digest())
+    for module in (sprites, places, styles, world, drawing, reading, vocabulary):
+        whole.update(hashlib.sha256(Path(str(module.__file__)).read_bytes()).digest())
     return whole.hexdigest()
 
 
@@ -80,7 +79,7 @@ def release(autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: P
         "seen": json.loads((base / "export" / "facts.json").read_text()),
     }
     for name in ("base", "temporal", "spatial"):  # where the other parts lay is nobody's business
-        for key in ("autoencoder", "text_encoder"):
+        for key in ("autoencoder", "text_encoder", "start"):
             facts[name].pop(key, None)
     (out / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     return facts

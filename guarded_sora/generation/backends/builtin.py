@@ -21,6 +21,7 @@ from guarded_sora.generation.contract import (
     StepEvent,
 )
 from guarded_sora.generation.packaged import WEIGHTS, digest, facts
+from guarded_sora.generation.shapes import NATIVE
 
 if TYPE_CHECKING:
     from guarded_sora.generation.pipeline import GuardedSoraPipeline
@@ -52,7 +53,7 @@ class BuiltinBackend:
             size_multiple=2,
             frame_step=8,
             native_fps=FPS,
-            native_size=(256, 256),
+            native_size=(NATIVE, NATIVE),
             max_frames=1 + round(MAX_SECONDS * FPS),
         )
 
@@ -103,11 +104,11 @@ class BuiltinBackend:
         if request.seconds > MAX_SECONDS:
             raise UsageError(f"The built-in generator makes at most {MAX_SECONDS:g} seconds; ask for less.")
         frames = whole_frames(_seconds(request, fps, notes), fps)
-        height, width = _sizes(request, notes)
         steps = STEPS if request.steps is None else request.steps
         guidance = GUIDANCE if request.guidance is None else request.guidance
         with self._lock:
             pipeline = self.load()
+            height, width = _sizes(request, notes, pipeline)
             out = self._call(
                 pipeline, request, on_step, frames=frames, fps=fps, height=height, width=width, steps=steps,
                 guidance=guidance,
@@ -132,10 +133,10 @@ class BuiltinBackend:
     ) -> Any:  # fmt: skip
         import torch
 
-        from guarded_sora.generation.pipeline import BASE_SIDE, evaluations
+        from guarded_sora.generation.pipeline import evaluations
 
         total = evaluations(
-            frames, fps, steps, REFINE_STEPS, larger=(height, width) != (BASE_SIDE, BASE_SIDE),
+            frames, fps, steps, REFINE_STEPS, larger=(height, width) != pipeline.base_shape(height, width),
             loop=request.loop, anew=request.mask is not None, **_given(request, fps),
         )  # fmt: skip
 
@@ -214,14 +215,19 @@ def whole_frames(seconds: float, fps: float) -> int:
     return 1 + step * math.ceil((max(1, round(seconds * fps)) - 1) / step)
 
 
-def _sizes(request: GenerationRequest, notes: list[str]) -> tuple[int, int]:
-    """(height, width) that are made: even, 64 to 2048; all but squares of 256 and 128 are cut and resized."""
+def _sizes(request: GenerationRequest, notes: list[str], pipeline: GuardedSoraPipeline) -> tuple[int, int]:
+    """(height, width) that are made: even, 64 to 2048; all but the generator's own are cut and resized."""
     sides = []
     for wanted in (request.height, request.width):
-        side = 256 if wanted is None else min(2048, max(64, wanted + wanted % 2))
+        side = NATIVE if wanted is None else min(2048, max(64, wanted + wanted % 2))
         if wanted is not None and side != wanted:
             notes.append(f"A side of {wanted} pixels became {side}.")
         sides.append(side)
-    if sides not in ([256, 256], [128, 128]):
-        notes.append("The generator makes 256x256 pictures; they were cut and resized to the size asked for.")
-    return sides[0], sides[1]
+    height, width = sides
+    small = pipeline.base_shape(height, width)
+    if (height, width) not in (small, (2 * small[0], 2 * small[1])):
+        notes.append(
+            f"The generator makes {2 * small[1]}x{2 * small[0]} pictures of such a shape; they were cut and "
+            "resized to the size asked for."
+        )
+    return height, width

@@ -33,6 +33,7 @@ class ConceptEncoder(ModelMixin):
         )
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = tokens[:, : self.config.length]  # weights of a smaller vocabulary fill fewer places
         x = self.table(tokens)
         # A row of nothing but padding is the empty prompt; it attends to itself instead of to nothing.
         hidden = (tokens == PAD) & (tokens != PAD).any(1, keepdim=True)

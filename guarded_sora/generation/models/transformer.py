@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from guarded_sora.generation.models.base import ModelMixin, keep_config, split
 from guarded_sora.generation.models.packing import Segments, attend, packed_attention
+from guarded_sora.generation.shapes import BASE_SHAPES
 
 LEAST_SIGMA = 0.05
 """Where the noise is less, the flow is what it would be here."""
@@ -176,13 +177,15 @@ class SpacetimeTransformer(ModelMixin):
         text_width: int = 192,
         align: int = 0,
         correct: bool = False,
+        shapes: Sequence[Sequence[int]] = (BASE_SHAPES[0],),
     ) -> None:
         """``layout``: the last so many of ``channels`` say where things are, and are known apart.
 
         ``align`` numbers a token are told from the middle of the network in training, see ``look``.
         ``correct``: with a guide, the network tells what to add to the guide, and the flow follows from
         that. A token of many latents holds more noise than a narrow network can pass on, but the guide
-        holds most of the film (predicting the clean data: Li & He 2025, JiT).
+        holds most of the film (predicting the clean data: Li & He 2025, JiT). ``shapes``: (H, W) in pixels
+        of the films that it learned from.
         """
         super().__init__()
         inputs = 2 * channels + 1 + (layout > 0) + guide * (channels + 1)

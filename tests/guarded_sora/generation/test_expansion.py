@@ -16,7 +16,10 @@ from guarded_sora.generation.expansion import (
     PromptExpander,
     load_expander,
 )
-from guarded_sora.generation.vocabulary import BACKGROUNDS, read_prompt
+from guarded_sora.generation.reading import read_prompt
+from guarded_sora.generation.vocabulary import (
+    BACKGROUNDS,
+)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ from guarded_sora.generation.models.transformer import (
     from_patches,
     to_patches,
 )
-from guarded_sora.generation.vocabulary import MAX_TOKENS, read_prompt
+from guarded_sora.generation.reading import read_prompt
+from guarded_sora.generation.vocabulary import (
+    MAX_TOKENS,
+)
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
 

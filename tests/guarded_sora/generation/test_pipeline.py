@@ -11,6 +11,7 @@ from guarded_sora.generation.backends import load_backend
 from guarded_sora.generation.cascade import pieces, refine, slower_to_faster
 from guarded_sora.generation.models.autoencoder import Cache
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
+from guarded_sora.generation.shapes import BASE_SHAPES, base_shape
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
 PROMPT = "a red balloon rising over a sandy beach"
@@ -177,6 +178,33 @@ def test_several_prompts_make_several_clips(pipeline: GuardedSoraPipeline) -> No
 
 def test_other_sizes_are_cut_and_resized(pipeline: GuardedSoraPipeline) -> None:
     assert run(pipeline, height=96, width=160, num_frames=1).shape == (1, 1, 96, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [((256, 256), (128, 128)), ((720, 1280), (96, 160)), ((1920, 1080), (160, 96)), ((400, 300), (144, 112))],
+    ids=str,
+)
+def test_a_size_is_made_from_the_shape_that_is_nearest(
+    asked: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    assert base_shape(*asked) == shape
+
+
+@pytest.mark.parametrize("shape", BASE_SHAPES[1:], ids=str)
+def test_every_shape_is_made_small_and_large_from_pictures_and_words(
+    pipeline: GuardedSoraPipeline, shape: tuple[int, int]
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (90, 150, 3)).astype(np.uint8)
+    height, width = shape
+    small = run(pipeline, height=height, width=width, frame_rate=8, num_frames=5, image=picture)
+    assert small.shape == (1, 5, height, width, 3)
+    assert run(pipeline, height=2 * height, width=2 * width).shape == (1, 1, 2 * height, 2 * width, 3)
+    mask = np.zeros((90, 150), bool)
+    mask[30:60, 50:100] = True
+    film = np.repeat(picture[None], 5, 0)
+    anew = run(pipeline, height=height, width=width, frame_rate=8, num_frames=5, video=film, mask=mask)
+    assert anew.shape == small.shape
 
 
 @pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler, FlowMatchHeunDiscreteScheduler])

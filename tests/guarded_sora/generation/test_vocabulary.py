@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from guarded_sora.generation.reading import read_prompt
 from guarded_sora.generation.vocabulary import (
     CONCEPTS,
     MAX_TOKENS,
@@ -11,9 +12,9 @@ from guarded_sora.generation.vocabulary import (
     SYNONYMS,
     UNKNOWN,
     concept,
-    read_prompt,
 )
-from guarded_sora.training.world import caption, combinations, draw_film, tokens
+from guarded_sora.training.drawing import caption, draw_film, tokens
+from guarded_sora.training.world import combinations
 
 
 def test_the_readme_prompt_is_understood_whole() -> None:
@@ -36,7 +37,8 @@ def test_captions_read_back_to_their_film_whatever_the_words() -> None:
 def test_no_phrase_means_two_things() -> None:
     phrases = [phrase for options in SYNONYMS.values() for phrase in options]
     assert len(phrases) == len(set(phrases))
-    assert set(SYNONYMS) == set(CONCEPTS[2:])
+    own = {concept for concept in CONCEPTS[2:] if not concept.startswith(("object2:", "colour2:"))}
+    assert set(SYNONYMS) == own
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,8 @@ def test_no_phrase_means_two_things() -> None:
     [
         "a zebra at night",
         "two dogs",
-        "a dog and a cat",
+        "a dog, a cat and an owl",
+        "a dog a cat",
         "a beach at sunset",
         "a purple dog",
         "not a balloon",
@@ -92,3 +95,56 @@ def test_every_object_is_held_out_and_trained_on() -> None:
     assert 0.05 < len(held) / (len(held) + len(trained)) < 0.15
     for part in range(1, 4):
         assert {c[part] for c in held} == {c[part] for c in trained}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a red ball to the left of a blue car", ("ball", "red", "left", "car", "blue")),
+        ("a dog and a cat on the beach", ("dog", None, "beside", "cat", None)),
+        ("a red ball and a blue ball", ("ball", "red", "beside", "ball", "blue")),
+        ("a cat hitting a green apple in the snow", ("cat", None, "hit", "apple", "green")),
+        ("an owl passing in front of a pink heart at night", ("owl", None, "front", "heart", "pink")),
+        ("a kite over a boat, in pencil", ("kite", None, "above", "boat", None)),
+        ("under the night sky, a fish below a star", ("fish", None, "below", "star", None)),
+    ],
+)
+def test_two_objects_are_told_apart_with_their_colours(prompt: str, said: tuple[str | None, ...]) -> None:
+    reading = read_prompt(prompt)
+    assert reading.in_domain, reading.warnings
+    assert tuple(reading.named(k) for k in ("object", "colour", "relation", "object2", "colour2")) == said
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a dog in front of a sunset", "a fish under the sea", "a boat and the sea"]
+)
+def test_a_relation_needs_two_objects(prompt: str) -> None:
+    reading = read_prompt(prompt)
+    assert reading.in_domain and reading.named("relation") is None
+
+
+@pytest.mark.parametrize("prompt", ["a dog growing next to a cat", "a red ball rising, hitting a car"])
+def test_a_motion_that_two_do_not_make_is_left_out_with_a_word(prompt: str) -> None:
+    reading = read_prompt(prompt)
+    assert not reading.in_domain and reading.named("motion") is None and reading.named("object2")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "style"),
+    [
+        ("a dog, black and white", "grey"),
+        ("pixel art: a boat at sunset", "pixels"),
+        ("a star in pencil", "sketch"),
+    ],
+)
+def test_styles_are_read(prompt: str, style: str) -> None:
+    reading = read_prompt(prompt)
+    assert reading.in_domain and reading.named("style") == style
+
+
+def test_weights_of_a_smaller_vocabulary_say_what_they_do_not_know() -> None:
+    known = CONCEPTS.index("motion:bounce")
+    assert read_prompt("a red balloon rising over a beach", known=known).in_domain
+    for prompt in ("a ball bouncing on a meadow", "a dog next to a cat", "a dog, black and white"):
+        reading = read_prompt(prompt, known=known)
+        assert not reading.in_domain and max(reading.tokens) < known

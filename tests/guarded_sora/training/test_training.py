@@ -111,7 +111,7 @@ def test_pool_keeps_the_newest() -> None:
     for number in range(6):
         latents, outline = (
             np.full((1, 1, 1, 16, 16), number, np.float16),
-            np.zeros((1, 2, 1, 32, 32), np.uint8),
+            np.zeros((1, 4, 1, 32, 32), np.uint8),
         )
         pool.add((latents, np.zeros((1, MAX_TOKENS), np.int64), outline))
     assert len(pool) == 4 and pool.made == 6
@@ -121,14 +121,16 @@ def test_pool_keeps_the_newest() -> None:
 
 def test_the_teacher_knows_where_the_object_is_and_which_it_is() -> None:
     """The outline goes to the tokens it covers, in their order, and the object's name with it."""
-    outlines = torch.zeros(1, 2, 1, 32, 32)
-    outlines[0, :, 0, 4:8, 8:12] = 1.0  # exactly the token of row 1, column 2
-    rows = torch.tensor([[CONCEPTS.index("object:star"), PAD, PAD, PAD, PAD, PAD]])
+    outlines = torch.zeros(1, 4, 1, 32, 32)
+    outlines[0, :2, 0, 4:8, 8:12] = 1.0  # exactly the token of row 1, column 2
+    outlines[0, 2:, 0, 20:24, 0:4] = 1.0  # row 5, column 0
+    rows = torch.tensor([[CONCEPTS.index("object:star"), CONCEPTS.index("object2:owl"), *[PAD] * 6]])
     truth = teacher(rows, outlines)
     assert truth.shape == (1, 64, ALIGN)
     assert truth[0, 8 + 2, :MASK].min() == 1.0
     assert truth[0, 8 + 2, MASK:].argmax() == OBJECTS.index("star")
-    truth[0, 8 + 2] = 0
+    assert truth[0, 5 * 8, MASK:].argmax() == OBJECTS.index("owl") and truth[0, 5 * 8, :MASK].min() == 1.0
+    truth[0, [8 + 2, 5 * 8]] = 0
     assert truth.abs().max() == 0
 
 
@@ -151,7 +153,7 @@ def test_photographs_that_measure_never_train() -> None:
 
 
 def test_words_are_dropped_but_the_object_stays_unless_all_go() -> None:
-    rows = torch.tensor([[2, 26, 34, 40, PAD, PAD]] * 400)
+    rows = torch.tensor([[2, 26, 34, 40, *[PAD] * 4]] * 400)
     config = BaseConfig(text_drop=0.3, omit=0.3)
     out = drop_words(rows, config, torch.Generator().manual_seed(0)).tolist()
     empty = [row for row in out if row[0] in (PAD, UNKNOWN)]

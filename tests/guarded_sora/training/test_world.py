@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 
 from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, OBJECTS, TINTABLE
+from guarded_sora.training.drawing import caption, draw_film
 from guarded_sora.training.judge import judge
+from guarded_sora.training.places import background
 from guarded_sora.training.sprites import CELL, PALETTE, sprite
 from guarded_sora.training.world import (
-    background,
-    caption,
+    COURSES,
+    DROP_TIME,
+    RESTITUTION,
     combinations,
-    draw_film,
     held_out,
     layout,
-    pose,
     render,
 )
 
@@ -23,7 +24,7 @@ def test_pictures_have_the_asked_for_shape_and_the_object_covers_a_part() -> Non
     film = draw_film(np.random.default_rng(0))
     pictures, cover = render(film, side=64)
     assert pictures.shape == (17, 64, 64, 3) and pictures.dtype == np.uint8
-    assert 0.02 < (cover > 128).mean() < 0.5
+    assert cover.shape == (2, 17, 64, 64) and 0.02 < (cover[0] > 128).mean() < 0.5 and not cover[1].any()
 
 
 def test_same_film_same_pictures() -> None:
@@ -49,11 +50,32 @@ def test_sizes_show_the_same_film() -> None:
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_motions_move_as_named(motion: str) -> None:
     film = draw_film(np.random.default_rng(4), ("ball", "red", "snow", motion))
-    x0, y0, s0, a0 = pose(film, 0)
-    x1, y1, s1, a1 = pose(film, 16)
+    x0, y0, s0, a0 = film.subject.pose(0)
+    x1, y1, s1, a1 = film.subject.pose(16)
     moved = {"left": x0 - x1, "right": x1 - x0, "rise": y0 - y1, "fall": y1 - y0, "grow": s1 - s0,
              "shrink": s0 - s1, "spin": (a1 - a0) / 360}  # fmt: skip
-    assert all((value > 0.2) == (name == motion) for name, value in moved.items())
+    falls = ("fall", "bounce")
+    assert all(
+        (value > 0.2) == (name == motion or {name, motion} == set(falls)) for name, value in moved.items()
+    )
+
+
+def test_what_bounces_obeys_gravity_and_loses_height_at_each_flight() -> None:
+    way = np.array([COURSES["bounce"](t) for t in np.linspace(0, 1, 2001)])
+    assert way.min() >= 0 and way.max() <= 1 and way[0] == 0
+    acceleration = np.diff(way, 2) * 2000**2
+    flying = np.abs(np.diff(way, 2)) < 1e-4  # everywhere but at the ground
+    assert np.allclose(acceleration[flying], 2 / DROP_TIME**2, rtol=1e-3)
+    second = way[int(2000 * DROP_TIME) :]
+    assert 1 - second.min() == pytest.approx(RESTITUTION**2, rel=1e-3)
+
+
+def test_a_blow_stops_one_and_moves_the_other_on() -> None:
+    striking, struck = (
+        np.array([COURSES[name](t) for t in np.linspace(0, 1, 101)]) for name in ("striking", "struck")
+    )
+    assert ((np.diff(striking) > 1e-9) != (np.diff(struck) > 1e-9)).mean() > 0.85
+    assert struck[40] == 0 and striking[50] == 1
 
 
 def test_training_never_draws_what_is_held_out() -> None:
@@ -77,12 +99,12 @@ def test_sprites_are_premultiplied_and_take_the_tint() -> None:
 def test_places_differ_from_each_other() -> None:
     for a in BACKGROUNDS:
         for b in BACKGROUNDS:
-            assert a == b or np.abs(background(a, 64) - background(b, 64)).mean() > 0.08
+            assert a == b or np.abs(background(a, 64, 64) - background(b, 64, 64)).mean() > 0.08
 
 
 def test_unknown_place_is_refused() -> None:
     with pytest.raises(ValueError):
-        background("moon", 64)
+        background("moon", 64, 64)
 
 
 def test_the_plainest_caption_is_plain() -> None:
@@ -95,7 +117,7 @@ def test_the_judge_recognises_real_films(index: int) -> None:
     name = OBJECTS[index]
     colour = COLOURS[index % len(COLOURS)] if name in TINTABLE else None
     film = draw_film(
-        np.random.default_rng(index), (name, colour, BACKGROUNDS[index % 6], MOTIONS[(index // 3 + 1) % 8])
+        np.random.default_rng(index), (name, colour, BACKGROUNDS[index % 6], MOTIONS[(index // 3 + 1) % 9])
     )
     sight = judge(render(film, side=64)[0])
     assert (sight.object, sight.background, sight.motion) == (name, film.background, film.motion)
@@ -117,9 +139,9 @@ def test_the_layout_finds_the_drawing_again(motion: str) -> None:
     """Looking the drawing up at the told coordinates gives the outline that was rendered."""
     film = draw_film(np.random.default_rng(3), ("star", "red", "night", motion))
     _, cover = render(film, side=64)
-    where = layout(film, 64)
+    where = layout(film, 64, 64)
     drawing = cv2.resize(sprite("star", "red")[..., 3], (64, 64), interpolation=cv2.INTER_AREA)
     for k in (0, 8, 16):
-        u, v = ((axis + 0.5) * 64 - 0.5 for axis in where[k])
+        u, v = ((axis + 0.5) * 64 - 0.5 for axis in where[k, :2])
         outline = cv2.remap(drawing, u, v, cv2.INTER_LINEAR)
-        assert np.abs(outline - cover[k] / 255).mean() < 0.01
+        assert np.abs(outline - cover[0, k] / 255).mean() < 0.01

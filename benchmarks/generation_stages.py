@@ -1,0 +1,131 @@
+"""Parts of the generator on their own: autoencoder, cascade, long films, and CPU seconds a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.cpu_time import least_cpu_seconds
+from benchmarks.generation_films import accuracy, generate, prompts, psnr, row, through_autoencoder
+from benchmarks.rows import Row
+from guarded_sora.generation.backends.builtin import REFINE_STEPS
+from guarded_sora.generation.cascade import refine
+from guarded_sora.generation.models.autoencoder import repeat_first, to_blocks
+from guarded_sora.generation.pipeline import BASE_FPS, GuardedSoraPipeline
+from guarded_sora.generation.shapes import BASE_SIDE
+from guarded_sora.training.autoencoder import draw_drawn, to_tensor
+from guarded_sora.training.cascade import draw_film_pair
+from guarded_sora.training.drawing import caption, draw_film
+from guarded_sora.training.judge import judge
+from guarded_sora.training.natural import draw_natural, photographs
+from guarded_sora.training.run import to_film
+from guarded_sora.training.world import FRAMES, render
+
+
+def linear_psnr(channels: int, train: list[NDArray[np.uint8]], test: list[NDArray[np.uint8]]) -> float:
+    """PSNR of the best linear transform of 4x8x8 blocks to ``channels`` numbers, fitted to such films."""
+
+    def blocks(film: NDArray[np.uint8]) -> torch.Tensor:
+        return to_blocks(repeat_first(to_tensor(film[None]))).permute(0, 2, 3, 1).flatten(0, 2)
+
+    data = torch.cat([blocks(f) for f in train])
+    data = data[torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:60_000]]
+    mean = data.mean(0)
+    _, _, basis = torch.svd_lowrank(data - mean, q=channels, niter=6)
+    scores = []
+    for film in test:
+        real = blocks(film)
+        error = (((real - mean) @ basis @ basis.T + mean).clamp(-1, 1) - real) / 2
+        scores.append(float(-10 * torch.log10(error.square().mean())))
+    return float(np.mean(scores))
+
+
+def autoencoder_rows(pipeline: GuardedSoraPipeline) -> list[Row]:
+    """Round trips of held-out films, drawn and natural, against a linear code fitted to each kind."""
+    channels, rng, rows = pipeline.autoencoder.config.channels, np.random.default_rng(14), []
+    kinds: dict[str, Callable[[bool], NDArray[np.uint8]]] = {
+        "drawn 128x128": lambda held: draw_drawn(rng, side=BASE_SIDE, frames=FRAMES, held=held),
+        "drawn 256x256": lambda held: render(draw_film(rng, held=held))[0],
+    }
+    if photographs() and photographs(held=True):
+        kinds["natural 128x128"] = lambda held: draw_natural(rng, side=BASE_SIDE, frames=FRAMES, held=held)
+    for name, draw in kinds.items():
+        some, real = [draw(False) for _ in range(60)], [draw(True) for _ in range(24)]
+        ours = float(np.mean([psnr(through_autoencoder(pipeline, film), film) for film in real]))
+        peer = f"best linear 4x8x8 block transform for such films, {channels} numbers a block"
+        rows.append(row(f"autoencoder, held-out films, {name}", ours, linear_psnr(channels, some, real), peer,
+                        "higher", "dB"))  # fmt: skip
+    return rows
+
+
+def cascade_rows(pipeline: GuardedSoraPipeline) -> list[Row]:
+    """Each stage on real small or slow films against plain interpolation."""
+    rows = []
+    films = prompts(8, 15, held=True, known=pipeline.concepts)
+    draw = torch.Generator().manual_seed(0)
+    for stage in ("temporal", "spatial"):
+        ours, plain = [], []
+        for film in films:
+            with torch.no_grad():
+                clean, enlarged = draw_film_pair(stage, film, pipeline.autoencoder)
+                tokens = torch.tensor([pipeline.read(caption(film)).tokens])
+                made = refine(
+                    getattr(pipeline, stage), pipeline.text_encoder, pipeline.scheduler, tokens,
+                    [pipeline.autoencoder.encode(enlarged)], steps=REFINE_STEPS,
+                    draw=lambda shape: torch.randn(shape, generator=draw),
+                )  # fmt: skip
+                out = pipeline.autoencoder.decode(torch.cat(list(made), 2))
+            real = to_film(clean[0])
+            ours.append(psnr(to_film(out[0]), real))
+            plain.append(psnr(to_film(enlarged[0]), real))
+        rows.append(row(f"cascade, {stage} stage", float(np.mean(ours)), float(np.mean(plain)),
+                        "plain interpolation", "higher", "dB"))  # fmt: skip
+    return rows
+
+
+def long_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
+    """The last two seconds of films of twenty seconds, beside their first two: what is still there."""
+    films = prompts(96, 16, held=True, known=pipeline.concepts)
+    films = [film for film in films if film.motion in ("still", "spin")][:count]
+    frames = 1 + 20 * int(BASE_FPS)
+    made = generate(pipeline, films, num_frames=frames, frame_rate=BASE_FPS, height=BASE_SIDE,
+                    width=BASE_SIDE, **options)  # fmt: skip
+    rows = []
+    first = accuracy(films, [judge(film[:FRAMES]) for film in made])
+    last = accuracy(films, [judge(film[-FRAMES:]) for film in made])
+    for kind in ("object", "colour", "background"):
+        rows.append(row(f"{kind}, last 2 s of 20 s", last[kind], first[kind], "first 2 s of the same films",
+                        "higher", "share"))  # fmt: skip
+
+    def energy(film: NDArray[np.uint8]) -> float:
+        return float(np.abs(np.diff(film.astype(np.int16), axis=0)).mean())
+
+    real = [render(film, side=BASE_SIDE)[0] for film in films]
+    late, true = (float(np.mean([energy(f) for f in part])) for part in ([m[-FRAMES:] for m in made], real))
+    rows.append(row("motion energy, last 2 s of 20 s", late, true, "real films", "near 1", "mean difference"))
+    return rows
+
+
+def stage_rows(pipeline: GuardedSoraPipeline, load_seconds: float) -> list[Row]:
+    prompt = "a red balloon rising over a sandy beach"
+    film = render(prompts(1, 5, held=True, known=pipeline.concepts)[0])[0]
+    base = {"height": BASE_SIDE, "width": BASE_SIDE, "frame_rate": BASE_FPS, "num_frames": FRAMES}
+
+    def whole(**options: Any) -> Any:
+        return pipeline(prompt, output_type="uint8", generator=torch.Generator().manual_seed(0), **options)
+
+    times = {
+        "reading the weights": load_seconds,
+        "two seconds at 128x128, 8 a second": least_cpu_seconds(lambda: whole(**base)),
+        "two seconds at 128x128, 16 a second": least_cpu_seconds(
+            lambda: whole(height=BASE_SIDE, width=BASE_SIDE)
+        ),
+        "encoding a video prompt": least_cpu_seconds(lambda: pipeline.encode_film(film)),
+    }
+    rows = [row(f"cpu seconds: {name}", value, None, "none", "lower", "s") for name, value in times.items()]
+    name = "cpu seconds: two seconds at 256x256, 16 a second"
+    return [*rows, row(name, least_cpu_seconds(whole), 20.0, "limit", "lower", "s")]
