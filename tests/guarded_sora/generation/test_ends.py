@@ -13,7 +13,8 @@ from guarded_sora.generation.backends.builtin import BuiltinBackend
 from guarded_sora.generation.backends.callable import CallableBackend
 from guarded_sora.generation.backends.frames import check_request
 from guarded_sora.generation.contract import GenerationRequest, StepEvent
-from guarded_sora.generation.pipeline import GuardedSoraPipeline, paste
+from guarded_sora.generation.pictures import paste
+from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from tests.guarded_sora.generation.tiny import tiny_pipeline
 
 PROMPT = "a red balloon rising over a sandy beach"
