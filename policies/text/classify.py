@@ -41,6 +41,7 @@ from guarded_sora.policies.weights import read_pinned
 HEAD_FOLDER: Final = Path(__file__).resolve().parent / "head"
 WINDOW: Final = 96
 STEP: Final = 64
+ECHO: Final = 0.5
 LEAST_SCORE: Final = 0.05
 MOST_TOLD: Final = 8
 _INVISIBLE: Final = re.compile(
@@ -195,8 +196,13 @@ class ClassifierCheck:
         return dict(zip(self._head.categories, best.tolist(), strict=True))
 
     def check(self, text: str, context: RequestContext) -> Sequence[Finding]:
-        """The most probable categories, at most 8, from 0.05 upwards; severity 0, for it is a score alone."""
+        """The most probable categories, at most 8, from 0.05 upwards; severity 0, for it is a score alone.
+
+        Harm of any kind raises every category a little, so one that is less than half as probable as the
+        first is its echo and is not told: a reason must name what was asked for.
+        """
         scores = sorted(self.scores(text).items(), key=lambda item: -item[1])
+        least = max(LEAST_SCORE, ECHO * scores[0][1]) if scores else LEAST_SCORE
         return [
             Finding(
                 category=category,
@@ -208,7 +214,7 @@ class ClassifierCheck:
                 evidence=f"probability {score:.2f}",
             )
             for category, score in scores[:MOST_TOLD]
-            if score >= LEAST_SCORE
+            if score >= least
         ]
 
 

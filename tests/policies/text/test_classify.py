@@ -113,6 +113,15 @@ def test_only_the_most_probable_categories_are_told() -> None:
     assert len(found) == MOST_TOLD and all(f.score is not None and f.score >= LEAST_SCORE for f in found)
 
 
+def test_an_echo_of_the_most_probable_category_is_not_told() -> None:
+    """What is asked for raises every category a little; a reason must name what was asked for."""
+    head = replace(letter_head(hate="h", self_harm="s"), gain=np.full(2, 2.0, dtype=np.float32))
+    check = ClassifierCheck(head=head, encoder=Letters())  # type: ignore[arg-type]
+    told = {text: [finding.category for finding in check.check(text, ADULT)] for text in ("hhhs", "hhss")}
+    assert LEAST_SCORE < check.scores("hhhs")["self_harm"] < 0.5 * check.scores("hhhs")["hate"]
+    assert told == {"hhhs": ["hate"], "hhss": ["hate", "self_harm"]}
+
+
 def test_without_encoder_or_head_it_is_unavailable_and_never_safe(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
