@@ -46,6 +46,8 @@ OPTIONS = {
 _CHUNK_FRAMES = 64
 _HEARTBEAT_FRAMES = 250  # decoded frames after which something is sent, so that a deadline means "stuck"
 _FALLBACK_FPS = 25.0
+RESTART = 0.5
+"""Seconds by which a clock runs back at least where it has begun anew, rather than trembled."""
 
 
 def probe_film(path: Path, limits: MediaLimits, *, strict: bool = True) -> MediaInfo:
@@ -214,13 +216,19 @@ def _frames(
 
 
 def _timed(first: Any, rest: Iterator[Any], stream: Any, info: MediaInfo) -> Iterator[tuple[float, Any]]:
-    """Frames with seconds since the first; times that are missing or run backwards are mended."""
-    last, step = -math.inf, 1.0 / info.fps
+    """Frames with seconds since the first; times that are missing or run backwards are mended.
+
+    Where a clock begins anew (films joined end to end), the times go on by one step from there.
+    """
+    last, step, begun = -math.inf, 1.0 / info.fps, info.start
     frame: Any = first
     while frame is not None:
         time = _time(frame, stream)
-        since = last + step if time is None else time - info.start
-        if since <= last:
+        since = last + step if time is None else time - begun
+        if since < last - RESTART and time is not None:
+            since = last + step
+            begun = time - since
+        elif since <= last:
             since = last + step / 1000
         last = 0.0 if math.isinf(since) else since
         yield last, frame

@@ -281,3 +281,16 @@ def test_brighter_light_never_looks_darker(transfer: int) -> None:
     assert shown[0].max() == 0 and shown[-1].min() >= 250
     assert np.diff(shown, axis=0).min() >= 0
     assert np.ptp(shown, axis=2).max() <= 1, "grey stays grey"
+
+
+def test_films_joined_end_to_end_are_read_to_their_end(tmp_path: Path, worker: Worker) -> None:
+    """The second begins its clock anew; a stream of the pieces of a broadcast looks like this."""
+    parts = [
+        write_with(tmp_path / f"{n}.ts", "libx264", "yuv420p", numbered(n), g="10", bf="0") for n in (20, 30)
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames, times = read(joined, worker, strict=False)
+    assert len(frames) >= 48 and (np.diff(times) > 0.5 / FPS).all()
+    sampled, _ = read(joined, worker, strict=False, sample_fps=4.0)
+    assert [number_of(frame) for frame in sampled[-2:]][-1] > 20 and len(sampled) >= 4 * 50 / FPS - 2
