@@ -52,11 +52,12 @@ class GrammarExpander:
     def expand(self, prompt: str, *, seed: int) -> str:
         """For example "a balloon" becomes "a green balloon rising over a sandy beach".
 
-        A prompt that names nothing the generator knows, or leaves nothing open, stays as it is.
+        A prompt that names nothing the generator knows, or more than it knows, or leaves nothing open, stays
+        as it is.
         """
         reading = read_prompt(prompt)
         thing = reading.named("object")
-        if thing is None:
+        if thing is None or not reading.in_domain:  # a caption of what was understood would hide the rest
             return prompt
         draw = random.Random(seed)
         colour = reading.named("colour") or draw.choice(COLOURS)

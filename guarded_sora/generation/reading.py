@@ -78,8 +78,13 @@ class _Scan:
     between: str | None = None
     """The last relation since the first object."""
 
-    def take(self, kind: str, name: str) -> None:
-        if kind == "relation":
+    def take(self, kind: str, name: str, *, said_of: bool = False) -> None:
+        """``said_of``: the word follows "is" and tells of the object before it."""
+        last = "2" if "object2" in self.found else ""
+        if kind == "colour" and said_of and f"object{last}" in self.found and self.pending is None:
+            if self.found.setdefault(f"colour{last}", name) != name:
+                self.surplus.append("colour")
+        elif kind == "relation":
             self.between = name if "object" in self.found else None
         elif kind == "colour":
             if self.pending not in (None, name):
@@ -131,7 +136,7 @@ def read_prompt(prompt: str, *, known: int = len(CONCEPTS)) -> Reading:
         for length in range(min(longest, len(words) - at), 0, -1):
             meant = table.get(tuple(words[at : at + length]))
             if meant is not None:
-                scan.take(*meant)
+                scan.take(*meant, said_of=at > 0 and words[at - 1] in ("is", "are", "was"))
                 at += length
                 break
         else:

@@ -23,7 +23,7 @@ from guarded_sora.generation.vocabulary import (
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a balloon", "two puppies", "a red car", "a kite at night", "an owl rising"]
+    "prompt", ["a balloon", "the puppies", "a red car", "a kite at night", "an owl rising"]
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_the_grammar_keeps_what_was_said_and_names_the_rest(prompt: str, seed: int) -> None:
@@ -48,7 +48,16 @@ def test_the_grammar_is_the_same_for_the_same_seed_and_differs_between_seeds() -
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", "a harbour in the fog", "a red balloon rising over a sandy beach", "\ud800", "x" * 100_000]
+    "prompt",
+    [
+        "",
+        "a harbour in the fog",
+        "a dog, a cat and three unicorns",
+        "two dogs",
+        "a red balloon rising over a sandy beach",
+        "\ud800",
+        "x" * 100_000,
+    ],
 )
 def test_the_grammar_leaves_alone_what_it_cannot_complete(prompt: str) -> None:
     assert GrammarExpander().expand(prompt, seed=0) == prompt

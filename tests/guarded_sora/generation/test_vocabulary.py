@@ -106,6 +106,7 @@ def test_every_object_is_held_out_and_trained_on() -> None:
         ("a cat hitting a green apple in the snow", ("cat", None, "hit", "apple", "green")),
         ("an owl passing in front of a pink heart at night", ("owl", None, "front", "heart", "pink")),
         ("a kite over a boat, in pencil", ("kite", None, "above", "boat", None)),
+        ("the ball is red and the car is blue", ("ball", "red", "beside", "car", "blue")),
         ("under the night sky, a fish below a star", ("fish", None, "below", "star", None)),
     ],
 )
