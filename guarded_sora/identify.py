@@ -28,6 +28,7 @@ from guarded_sora.verdicts import ContentSign
 
 MOST_LOOKUPS = 120  # seconds of a film that are looked up; of longer films evenly spread ones
 _STILL = 2.0  # canonical pixels that a re-encoding may seem to move a picture
+_FEW_SECONDS, _UNLIKE = 3, 96  # so short a cut is another film only where it is far from every second
 _PLACED_OTHER = 70  # of 256; a match ends at 64, and in between nothing is said
 _LEAST_SHARE = 0.5  # of the looked-up seconds that must lead to one clip
 _KNOWN = (ClipState.RELEASED, ClipState.HELD, ClipState.WITHDRAWN)
@@ -166,7 +167,9 @@ def _content(
     if compared.matched_seconds == 0:
         # Flat pictures all look alike to a fingerprint; a flat one beside a busy one does not.
         both_flat = compared.flat and _flat(hashes) and _flat(stored)
-        return ContentSign.NONE if moved or both_flat else ContentSign.OTHER
+        # A second that begins between two stored ones, or ends early, resembles both and matches neither.
+        cut_out = len(hashes) <= _FEW_SECONDS and compared.distance <= _UNLIKE
+        return ContentSign.NONE if moved or both_flat or cut_out else ContentSign.OTHER
     whole = (
         compared.similarity == 1.0
         and not compared.flipped
