@@ -51,9 +51,16 @@ class BaseConfig:
     start: str = ""
     """Folder of an earlier base model to go on from, of a smaller vocabulary or with less layout."""
     square_share: float = 0.55
-    """Share of steps on square pictures; the other shapes have equal parts of the rest."""
+    """Share of clips that are square; the other shapes have equal parts of the rest."""
     steps: int = 4000
-    batch: int = 16
+    films: int = 7
+    stills: int = 24
+    """Clips of each packed row: pieces of films, and first frames alone, which have a fifth of the tokens."""
+    inside: float = 0.3
+    """Share of films that are seen from a later frame on, as long films are made; half as many again are
+    seen at any other length from 2 to 9 latent frames."""
+    known_noise: float = 0.25
+    """Most noise on what those films go on from."""
     lr: float = 0.012
     adam_ratio: float = 0.15
     warmup: int = 60
@@ -67,9 +74,6 @@ class BaseConfig:
     text_drop: float = 0.1
     omit: float = 0.04
     """Probability that colour, place or motion is left out of a caption."""
-    still_share: float = 0.5
-    """Share of steps that train on first frames alone: a fifth of the tokens, so more rows a step."""
-    still_batch: int = 64
     still_reuse: int = 5
     known_one: float = 0.6
     """Film rows whose first latent frame is given: how films and image prompts are continued."""
@@ -92,7 +96,6 @@ class BaseConfig:
     sample_every: int = 300
     sample_rows: int = 8
     producer: bool = True
-    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

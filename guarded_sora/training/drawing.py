@@ -49,7 +49,7 @@ def draw_film(
             combination = drawn
     name, colour, place, motion = combination
     start, end = _way(rng, motion)
-    course = "bounce" if motion == "bounce" else "steady"
+    course = {"bounce": "bounce", "spin": "turning"}.get(motion, "steady")
     thing = Thing(object=name, colour=colour, start=start, end=end, course=course)
     return Film(things=(thing,), background=place, motion=motion, light=float(rng.uniform(0.95, 1.03)))
 

@@ -54,13 +54,22 @@ def bounce(t: float) -> float:
     return 1 - max(0.0, height) / DROP_TIME**2
 
 
+def there_and_back(t: float) -> float:
+    """Way done by what turns round at both of its ends."""
+    return 1 - abs(t % 2 - 1)
+
+
 COURSES: dict[str, Callable[[float], float]] = {
-    "steady": lambda t: t,
+    "steady": there_and_back,
+    "turning": lambda t: t,
     "bounce": bounce,
     "striking": lambda t: min(t / IMPACT, 1.0),
-    "struck": lambda t: max(0.0, (t - IMPACT) / IMPACT),
+    "struck": lambda t: max(0.0, (min(t, 1.0) - IMPACT) / IMPACT),
 }
-"""Way done (0 start, 1 end) at time t in [0, 1]. Equal masses: what strikes stops, what is struck goes on."""
+"""Way done (0 start, 1 end) at time t; up to 1 is the film of two seconds, and a longer film goes on so.
+
+Equal masses: what strikes stops, what is struck goes on.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

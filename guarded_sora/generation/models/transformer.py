@@ -282,8 +282,11 @@ class SpacetimeTransformer(ModelMixin):
         sigma = (clip.timestep.to(out.dtype) / 1000).clamp_min(LEAST_SIGMA)[:, None, None, None, None]
         return (clip.latents - clip.guide[:, :-1] - out) / sigma
 
-    def packed(self, clips: Sequence[PackedClip]) -> list[Tensor]:
-        """Flows (C, K, h, w) of ``clips``, which share one row and do not see each other."""
+    def packed(self, clips: Sequence[PackedClip], *, seen: list[Tensor] | None = None) -> list[Tensor]:
+        """Flows (C, K, h, w) of ``clips``, which share one row and do not see each other.
+
+        A list ``seen`` receives, clip after clip, what ``look`` tells of each video token, (Nv, align).
+        """
         patch, entered, places, lengths = self.config.patch, [], [], []
         for clip in clips:
             one = _batched(clip)
@@ -297,7 +300,12 @@ class SpacetimeTransformer(ModelMixin):
         times = torch.stack([clip.timestep for clip in clips])
         pooled = torch.stack([clip.pooled for clip in clips])
         condition = (self.embed_time(times) + self.enter_pooled(pooled))[None]
-        row = self.row(torch.cat(entered, 1), condition, torch.cat(places), Segments(tuple(lengths)))
+        told: list[Tensor] | None = None if seen is None else []
+        segments = Segments(tuple(lengths))
+        row = self.row(torch.cat(entered, 1), condition, torch.cat(places), segments, seen=told)
+        if seen is not None and told:
+            parts = torch.split(told[0][0], lengths)
+            seen += [part[len(clip.text) :] for clip, part in zip(clips, parts, strict=True)]
         flows = []
         for clip, part in zip(clips, torch.split(row, lengths, 1), strict=True):
             frames, height, width = clip.latents.shape[1:]
