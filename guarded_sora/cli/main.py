@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "protect": "guard a film that another generator made",
     "verify": "say of any film what can be said: whose, whole, altered",
     "scan": "look at thousands of films, a line of JSON each",
+    "prompt": "say what the built-in generator understands of a prompt",
     "policy": "check prompts; test, lint and compare policy packs",
     "registry": "protected people, characters, brands and works; consents",
     "cases": "the review queue: list, show, decide, release",

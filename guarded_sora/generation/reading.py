@@ -20,6 +20,8 @@ from guarded_sora.generation.vocabulary import (
     concept,
 )
 
+LONGEST = 2000
+"""Characters of a prompt that are read."""
 TOGETHER = ("left", "right", "rise", "fall", "still")
 """The motions that two objects make side by side."""
 
@@ -46,10 +48,21 @@ class Reading:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word or phrase of a prompt, and what it names: ``kind`` "object", "colour", ... and the concept's
+    ``name``; "silent" for a word that only joins others, "unknown" for one that was never learned."""
+
+    text: str = field(repr=False)
+    kind: str
+    name: str = ""
+
+
 def _forms(phrase: str) -> list[str]:
     """A phrase and its plain plural ("balloons")."""
-    plural = phrase[:-1] + "ies" if phrase.endswith("y") and phrase[-2] not in "aeo" else phrase + "s"
-    return [phrase, plural]
+    if phrase.endswith("y") and phrase[-2] not in "aeo":
+        return [phrase, phrase[:-1] + "ies"]
+    return [phrase, phrase + ("es" if phrase.endswith(("s", "x", "ch", "sh")) else "s")]
 
 
 @functools.cache
@@ -78,9 +91,10 @@ class _Scan:
     between: str | None = None
     """The last relation since the first object."""
 
-    def take(self, kind: str, name: str, *, said_of: bool = False) -> None:
-        """``said_of``: the word follows "is" and tells of the object before it."""
+    def take(self, kind: str, name: str, *, before: str = "") -> None:
+        """``before``: the word that stands before. After "is" a colour tells of the object before it."""
         last = "2" if "object2" in self.found else ""
+        said_of = before in ("is", "are", "was")
         if kind == "colour" and said_of and f"object{last}" in self.found and self.pending is None:
             if self.found.setdefault(f"colour{last}", name) != name:
                 self.surplus.append("colour")
@@ -91,17 +105,19 @@ class _Scan:
                 self.surplus.append("colour")
             self.pending = self.pending or name
         elif kind == "object":
-            self._take_object(name)
+            self._take_object(name, the_same=before == "the")
         elif self.found.setdefault(kind, name) != name:
             self.surplus.append(kind)
 
-    def _take_object(self, name: str) -> None:
+    def _take_object(self, name: str, *, the_same: bool) -> None:
         first = self.found.get("object")
         again = name == first and self.pending in (None, self.found.get("colour"))
         if first is None:
             self.found["object"] = name
             colour = "colour"
-        elif again:
+        elif again:  # "a dog and the dog" are one; of "a dog and a dog" the generator shows one
+            if self.between and not the_same:
+                self.surplus.append("object")
             colour = ""
         elif "object2" not in self.found and self.between:
             self.found |= {"object2": name, "relation": self.between}
@@ -127,23 +143,34 @@ def read_prompt(prompt: str, *, known: int = len(CONCEPTS)) -> Reading:
     2,000 characters are read; what follows puts the prompt outside the domain. ``known``: how many of
     ``CONCEPTS`` the weights were trained on; what comes after them is a word like any unknown one.
     """
-    text = unicodedata.normalize("NFKC", prompt[:2000].encode("utf-8", "replace").decode())
+    scan, before = _Scan(), ""
+    for word in read_words(prompt, known=known):
+        if word.kind == "unknown":
+            scan.unknown += 1
+        elif word.kind != "silent":
+            scan.take(word.kind, word.name, before=before)
+        before = word.text
+    scan.end()
+    return _judge(scan, truncated=len(prompt) > LONGEST)
+
+
+def read_words(prompt: str, *, known: int = len(CONCEPTS)) -> list[Word]:
+    """The words of a prompt and what each names, in order: the longest known phrase first."""
+    text = unicodedata.normalize("NFKC", prompt[:LONGEST].encode("utf-8", "replace").decode())
     words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.casefold())
     table, longest = _phrases(known)
-    scan = _Scan()
-    at = 0
+    found, at = [], 0
     while at < len(words):
         for length in range(min(longest, len(words) - at), 0, -1):
             meant = table.get(tuple(words[at : at + length]))
             if meant is not None:
-                scan.take(*meant, said_of=at > 0 and words[at - 1] in ("is", "are", "was"))
+                found.append(Word(text=" ".join(words[at : at + length]), kind=meant[0], name=meant[1]))
                 at += length
                 break
         else:
-            scan.unknown += words[at] not in SILENT
+            found.append(Word(text=words[at], kind="silent" if words[at] in SILENT else "unknown"))
             at += 1
-    scan.end()
-    return _judge(scan, truncated=len(prompt) > 2000)
+    return found
 
 
 def _judge(scan: _Scan, *, truncated: bool) -> Reading:
@@ -151,7 +178,8 @@ def _judge(scan: _Scan, *, truncated: bool) -> Reading:
     if truncated:
         warnings.append("The prompt is longer than the generator reads; only its beginning was used.")
     if scan.unknown:
-        warnings.append(f"{scan.unknown} words lie outside the generator's vocabulary and had no effect.")
+        words = "1 word lies" if scan.unknown == 1 else f"{scan.unknown} words lie"
+        warnings.append(f"{words} outside the generator's vocabulary and had no effect.")
     if "object" not in found:
         warnings.append("The prompt names no object that the generator learned.")
     for kind in dict.fromkeys(scan.surplus):
@@ -172,4 +200,4 @@ def _judge(scan: _Scan, *, truncated: bool) -> Reading:
     kept = [concept(kind, found[kind]) for kind in KINDS if kind in found]
     row = ([UNKNOWN] if scan.unknown and not kept else []) + kept
     tokens = tuple((row + [PAD] * MAX_TOKENS)[:MAX_TOKENS])
-    return Reading(tokens=tokens, in_domain=not warnings, warnings=tuple(warnings))
+    return Reading(tokens=tokens, in_domain=not warnings, warnings=tuple(dict.fromkeys(warnings)))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from guarded_sora import GuardedSora
@@ -289,6 +291,21 @@ def test_every_command_has_help(home: Path) -> None:
         done = command([name, "--help"], home)
         assert done.returncode == 0, done.stderr
         assert "Usage:" in done.stdout
+
+
+def test_prompt_reports_on_words_and_picture_and_leaves_nothing(run: Run, home: Path, tmp_path: Path) -> None:
+    status, (seen,), _ = run("prompt", "a majestic dog at night")
+    assert status == 0 and {word["text"]: word["fate"] for word in seen["words"]}["majestic"] == "unknown"
+    picture = tmp_path / "noise.png"
+    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    status, (seen,), _ = run("prompt", "a dog", "--image", str(picture))
+    assert status == 0 and seen["conflicts"] and not seen["in_domain"]
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for bad in (["--image", str(tmp_path / "broken.png")], ["--image", str(tmp_path / "none.png")],
+                ["--image", str(picture), "--video", str(picture)], ["--video", str(picture)]):  # fmt: skip
+        status, (answer,), _ = run("prompt", "a dog", *bad)
+        assert status == 2 and answer["error"]["message"]
+    assert not (home / "keys").exists()
 
 
 def test_usage_errors_go_to_stderr_for_people(home: Path) -> None:

@@ -21,10 +21,12 @@ from guarded_sora.generation.contract import (
     StepEvent,
 )
 from guarded_sora.generation.packaged import WEIGHTS, digest, facts
+from guarded_sora.generation.report import compare
 from guarded_sora.generation.shapes import NATIVE
 
 if TYPE_CHECKING:
     from guarded_sora.generation.pipeline import GuardedSoraPipeline
+    from guarded_sora.generation.reading import Reading
 
 FPS, SLOW = 16.0, 8.0
 """Frames a second with and without the temporal stage of the cascade."""
@@ -114,8 +116,7 @@ class BuiltinBackend:
                 guidance=guidance,
             )  # fmt: skip
         reading = out.readings[0]
-        if any(given is not None for given in (request.image, request.video, request.until)):
-            notes.append("A picture was given; the model learned only its own small world of drawings.")
+        notes += _conflicts(request, reading)
         return Clip(
             frames=np.ascontiguousarray(out.frames[0]),
             fps=fps,
@@ -182,6 +183,19 @@ class BuiltinBackend:
             raise GenerationFailed(
                 f"The built-in generator failed ({type(error).__name__}); try the default size and length."
             ) from error
+
+
+def _conflicts(request: GenerationRequest, reading: Reading) -> tuple[str, ...]:
+    """Where the picture that the film begins with, or ends with, says otherwise than the words."""
+    if request.image is not None:
+        picture = request.image
+    elif request.video is not None:
+        picture = request.video[0 if request.mask is not None else -1]
+    elif request.until is not None:
+        picture = request.until[0]
+    else:
+        return ()
+    return compare(reading, picture)[1]
 
 
 def _seconds(request: GenerationRequest, fps: float, notes: list[str]) -> float:
