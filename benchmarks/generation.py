@@ -14,6 +14,7 @@ import argparse
 import platform
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.cpu_time import least_cpu_seconds
 from benchmarks.generation_films import (
     CEILING,
     KINDS,
@@ -31,7 +33,8 @@ from benchmarks.generation_films import (
     row,
     through_autoencoder,
 )
-from benchmarks.generation_stages import autoencoder_rows, cascade_rows, long_rows, stage_rows
+from benchmarks.generation_long import long_rows, memory_rows
+from benchmarks.generation_stages import autoencoder_rows, cascade_rows, stage_rows
 from benchmarks.generation_world import world_rows
 from benchmarks.rows import Row, print_report, print_rows
 from guarded_sora.generation.backends.builtin import GUIDANCE, STEPS, BuiltinBackend
@@ -73,20 +76,12 @@ def diversity_rows(pipeline: GuardedSoraPipeline, **options: Any) -> list[Row]:
                 "real films of one caption", "near 1", "mean difference")]  # fmt: skip
 
 
-def measure(count: int, *, quick: bool = False, **options: Any) -> list[Row]:
-    start = time.process_time()
-    pipeline = BuiltinBackend().load()
-    load_seconds = time.process_time() - start
-    known = {"known": pipeline.concepts}
-    held, trained = (
-        prompts(count, 11, held=True, **known),
-        prompts(max(1, count // 4), 12, held=False, **known),
-    )
-    made = generate(pipeline, held, **options)
-    sights = [judge(film) for film in made]
+def following_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
+    """Held-out prompts against chance and the ceiling."""
+    held = prompts(count, 11, held=True, known=pipeline.concepts)
+    sights = [judge(film) for film in generate(pipeline, held, **options)]
     ours, by_chance = accuracy(held, sights), chance(held, sights)
-    real = [render(film)[0] for film in held]
-    round_trips = [through_autoencoder(pipeline, film) for film in real]
+    round_trips = [through_autoencoder(pipeline, render(film)[0]) for film in held]
     ceiling = accuracy(held, [judge(film) for film in round_trips])
     rows = []
     for kind in KINDS:
@@ -94,24 +89,79 @@ def measure(count: int, *, quick: bool = False, **options: Any) -> list[Row]:
                         "higher", "share"))  # fmt: skip
         rows.append(row(f"{kind}, held-out prompts", ours[kind], ceiling[kind],
                         CEILING, "higher", "share"))  # fmt: skip
-    if quick:
-        return rows
-    made_trained = generate(pipeline, trained, **options)
-    seen = accuracy(trained, [judge(film) for film in made_trained])
-    for kind in KINDS:
-        name = "trained combinations (a gap shows learning by heart)"
-        rows.append(row(f"{kind}, held-out prompts", ours[kind], seen[kind], name, "higher", "share"))
+    return rows
+
+
+FAST = {"num_inference_steps": 5, "guided_steps": 3}
+"""Eight evaluations of the network a pass: three steps with guidance, which takes two, and two without."""
+
+
+def fast_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
+    """The same held-out prompts with few evaluations, and what two seconds then cost."""
+    held = prompts(count, 11, held=True, known=pipeline.concepts)
+    whole, few = (
+        accuracy(held, [judge(film) for film in generate(pipeline, held, **{**options, **more})])
+        for more in ({}, FAST)
+    )
+    rows = [row(f"{kind}, 8 evaluations a pass", few[kind], whole[kind], f"{2 * STEPS} evaluations",
+                "higher", "share") for kind in KINDS]  # fmt: skip
+
+    def two_seconds(**more: Any) -> Callable[[], Any]:
+        return lambda: generate(pipeline, held[:1], **{**options, **more})
+
+    spent = [least_cpu_seconds(two_seconds(**more)) for more in (FAST, {})]
+    return [*rows, row("cpu seconds: two seconds, 8 evaluations a pass", *spent, f"{2 * STEPS} evaluations",
+                       "lower", "s")]  # fmt: skip
+
+
+def trained_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
+    """Trained combinations: how well they are followed, and how near they are to training films."""
+    trained = prompts(max(1, count // 4), 12, held=False, known=pipeline.concepts)
+    made = generate(pipeline, trained, **options)
+    seen = accuracy(trained, [judge(film) for film in made])
+    rows = [row(f"{kind}, trained combinations", seen[kind], None, "none", "higher", "share")
+            for kind in KINDS]  # fmt: skip
     rng = np.random.default_rng(13)
     library = thumbnails([render(draw_film(rng), side=64)[0] for _ in range(2000)])
     fresh = [render(draw_film(rng), side=64)[0] for _ in range(48)]
-    rows.append(row("distance to the nearest of 2,000 training films", nearest(made_trained, library),
-                    nearest(fresh, library), "fresh real films", "higher", "mean difference"))  # fmt: skip
-    if pipeline.concepts == len(CONCEPTS):
-        rows += world_rows(pipeline, count, **options)
-    rows += diversity_rows(pipeline, **options)
-    rows += autoencoder_rows(pipeline) + cascade_rows(pipeline)
-    rows += long_rows(pipeline, min(8, count), **options)
-    return rows + stage_rows(pipeline, load_seconds)
+    return [*rows, row("distance to the nearest of 2,000 training films", nearest(made, library),
+                       nearest(fresh, library), "fresh real films", "higher", "mean difference")]  # fmt: skip
+
+
+PARTS = (
+    "following",
+    "fast",
+    "trained",
+    "world",
+    "diversity",
+    "autoencoder",
+    "cascade",
+    "long",
+    "memory",
+    "stages",
+)
+
+
+def measure(count: int, parts: Sequence[str] = PARTS, **options: Any) -> list[Row]:
+    """The rows of ``parts``, in their order."""
+    start = time.process_time()
+    pipeline = BuiltinBackend().load()
+    load_seconds = time.process_time() - start
+    making: dict[str, Callable[[], list[Row]]] = {
+        "following": lambda: following_rows(pipeline, count, **options),
+        "fast": lambda: fast_rows(pipeline, min(48, count), **options),
+        "trained": lambda: trained_rows(pipeline, count, **options),
+        "world": lambda: world_rows(pipeline, count, **options),
+        "diversity": lambda: diversity_rows(pipeline, **options),
+        "autoencoder": lambda: autoencoder_rows(pipeline),
+        "cascade": lambda: cascade_rows(pipeline),
+        "long": lambda: long_rows(pipeline, min(8, count), **options),
+        "memory": memory_rows,
+        "stages": lambda: stage_rows(pipeline, load_seconds),
+    }
+    if pipeline.concepts != len(CONCEPTS):
+        del making["world"]
+    return [row for part in making if part in parts for row in making[part]()]
 
 
 def environment() -> dict[str, Any]:
@@ -128,14 +178,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generation", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--count", type=int, default=96, help="held-out prompts (default 96)")
-    parser.add_argument("--quick", action="store_true", help="prompt following only")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only these parts (default: all)")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     rows = measure(
-        options.count, quick=options.quick, num_inference_steps=options.steps, guidance_scale=options.guidance
+        options.count,
+        options.part or PARTS,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance,
     )
     if options.json:
         print_report("generation", environment(), rows)

@@ -1,4 +1,4 @@
-"""Parts of the generator on their own: autoencoder, cascade, long films, and CPU seconds a stage."""
+"""Parts of the generator on their own: autoencoder, cascade, and CPU seconds a stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.cpu_time import least_cpu_seconds
-from benchmarks.generation_films import accuracy, generate, prompts, psnr, row, through_autoencoder
+from benchmarks.generation_films import prompts, psnr, row, through_autoencoder
 from benchmarks.rows import Row
 from guarded_sora.generation.backends.builtin import REFINE_STEPS
 from guarded_sora.generation.cascade import refine
@@ -20,7 +20,6 @@ from guarded_sora.generation.shapes import BASE_SIDE
 from guarded_sora.training.autoencoder import draw_drawn, to_tensor
 from guarded_sora.training.cascade import draw_film_pair
 from guarded_sora.training.drawing import caption, draw_film
-from guarded_sora.training.judge import judge
 from guarded_sora.training.natural import draw_natural, photographs
 from guarded_sora.training.run import to_film
 from guarded_sora.training.world import FRAMES, render
@@ -84,29 +83,6 @@ def cascade_rows(pipeline: GuardedSoraPipeline) -> list[Row]:
             plain.append(psnr(to_film(enlarged[0]), real))
         rows.append(row(f"cascade, {stage} stage", float(np.mean(ours)), float(np.mean(plain)),
                         "plain interpolation", "higher", "dB"))  # fmt: skip
-    return rows
-
-
-def long_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
-    """The last two seconds of films of twenty seconds, beside their first two: what is still there."""
-    films = prompts(96, 16, held=True, known=pipeline.concepts)
-    films = [film for film in films if film.motion in ("still", "spin")][:count]
-    frames = 1 + 20 * int(BASE_FPS)
-    made = generate(pipeline, films, num_frames=frames, frame_rate=BASE_FPS, height=BASE_SIDE,
-                    width=BASE_SIDE, **options)  # fmt: skip
-    rows = []
-    first = accuracy(films, [judge(film[:FRAMES]) for film in made])
-    last = accuracy(films, [judge(film[-FRAMES:]) for film in made])
-    for kind in ("object", "colour", "background"):
-        rows.append(row(f"{kind}, last 2 s of 20 s", last[kind], first[kind], "first 2 s of the same films",
-                        "higher", "share"))  # fmt: skip
-
-    def energy(film: NDArray[np.uint8]) -> float:
-        return float(np.abs(np.diff(film.astype(np.int16), axis=0)).mean())
-
-    real = [render(film, side=BASE_SIDE)[0] for film in films]
-    late, true = (float(np.mean([energy(f) for f in part])) for part in ([m[-FRAMES:] for m in made], real))
-    rows.append(row("motion energy, last 2 s of 20 s", late, true, "real films", "near 1", "mean difference"))
     return rows
 
 

@@ -79,6 +79,7 @@ class _Run:
     steps: int
     refine_steps: int
     guidance: float
+    guided_steps: int | None
     callback: StepEnd | None
     inputs: tuple[str, ...]
     shape: tuple[int, int]
@@ -181,6 +182,7 @@ class GuardedSoraPipeline(Pipeline):
         num_inference_steps: int = 12,
         refine_steps: int = 4,
         guidance_scale: float = 6.0,
+        guided_steps: int | None = None,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
         output_type: str = "np",
@@ -199,7 +201,8 @@ class GuardedSoraPipeline(Pipeline):
         model (``BASE_SHAPES``) goes without the spatial one; other sizes are cut from the nearest shape.
         ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
         ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
-        excess over 1. ``latents`` (B, C + layout, 5, h, w) replaces the first window's noise.
+        excess over 1; only the first ``guided_steps`` of each pass have it (None: all).
+        ``latents`` (B, C + layout, 5, h, w) replaces the first window's noise.
         ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
         (B, T, H, W, 3), "latent"
         (of the last stage). Raises ValueError for arguments that cannot be used.
@@ -234,7 +237,7 @@ class GuardedSoraPipeline(Pipeline):
         given = self._given(image, video, until, mask, shape, fast=fast, loop=loop)
         request = _Run(
             tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
-            refine_steps=refine_steps, guidance=guidance_scale,
+            refine_steps=refine_steps, guidance=guidance_scale, guided_steps=guided_steps,
             callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
             shape=shape,
         )  # fmt: skip
@@ -342,7 +345,8 @@ class GuardedSoraPipeline(Pipeline):
         guidance = 1 + (run.guidance - 1) / 2 if mask.any() else run.guidance
         return solve(
             self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
-            guidance=guidance, known=known, mask=mask, avoid=run.avoid, on_step=self._reporter(run),
+            guidance=guidance, guided_steps=run.guided_steps, known=known, mask=mask, avoid=run.avoid,
+            on_step=self._reporter(run),
         )  # fmt: skip
 
     def _refine(

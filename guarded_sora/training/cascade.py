@@ -10,7 +10,6 @@ import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +20,8 @@ from torch import Tensor, nn
 from guarded_sora.generation.cascade import PIECE, noised, pieces, slower_to_faster, smaller_to_larger
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
 from guarded_sora.generation.models.text import ConceptEncoder
-from guarded_sora.generation.models.transformer import SpacetimeTransformer
-from guarded_sora.generation.shapes import BASE_SIDE
+from guarded_sora.generation.models.transformer import PackedClip, SpacetimeTransformer
+from guarded_sora.generation.shapes import BASE_SHAPES
 from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.base import ADAM
 from guarded_sora.training.config import CascadeConfig
@@ -46,26 +45,33 @@ class Pair:
     tokens: Tensor
 
 
-def draw_film_pair(stage: str, film: Film, model: VideoAutoencoder) -> tuple[Tensor, Tensor]:
-    """(what the stage should make, its enlarged guide), both (1, 3, T, S, S) in [-1, 1]."""
+def draw_film_pair(
+    stage: str, film: Film, model: VideoAutoencoder, shape: tuple[int, int] = BASE_SHAPES[0]
+) -> tuple[Tensor, Tensor]:
+    """(what the stage should make, its enlarged guide), both (1, 3, T, H, W) in [-1, 1]."""
 
-    def shown(side: int, frames: int) -> Tensor:
+    def shown(scale: int, frames: int) -> Tensor:
+        side = scale * shape[0], scale * shape[1]
         return to_tensor(render(film, side=side, frames=frames)[0][None])
 
     def again(x: Tensor) -> Tensor:
         return model.decode(model.encode(x))
 
     if stage == "temporal":
-        return shown(BASE_SIDE, FAST), next(slower_to_faster([again(shown(BASE_SIDE, FRAMES))]))
-    return shown(2 * BASE_SIDE, FRAMES), smaller_to_larger(again(shown(BASE_SIDE, FRAMES)))
+        return shown(1, FAST), next(slower_to_faster([again(shown(1, FRAMES))]))
+    return shown(2, FRAMES), smaller_to_larger(again(shown(1, FRAMES)))
 
 
 @torch.no_grad()
-def draw_pairs(stage: str, model: VideoAutoencoder, rng: np.random.Generator) -> list[Pair]:
-    """All whole pieces of one drawn film."""
+def draw_pairs(
+    stage: str, model: VideoAutoencoder, rng: np.random.Generator, square_share: float = 1.0
+) -> list[Pair]:
+    """All whole pieces of one drawn film, of any of the base model's shapes."""
     film = draw_any(rng)
+    square = rng.random() < square_share
+    shape = BASE_SHAPES[0 if square else int(rng.integers(1, len(BASE_SHAPES)))]
     with torch.autocast("cpu", torch.bfloat16):
-        clean, guide = (model.encode(x).float()[0] for x in draw_film_pair(stage, film, model))
+        clean, guide = (model.encode(x).float()[0] for x in draw_film_pair(stage, film, model, shape))
     row = torch.tensor(tokens(film))
     return [
         Pair(clean=clean[:, a:b].half(), guide=guide[:, a:b].half(), tokens=row)
@@ -75,30 +81,45 @@ def draw_pairs(stage: str, model: VideoAutoencoder, rng: np.random.Generator) ->
 
 
 def stage_loss(
-    network: Any, text_encoder: Any, batch: list[Pair], config: CascadeConfig, generator: torch.Generator
+    network: SpacetimeTransformer,
+    text_encoder: ConceptEncoder,
+    batch: list[Pair],
+    config: CascadeConfig,
+    generator: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of the flow; half of the pieces are given the latent frame before them."""
-    clean = torch.stack([pair.clean for pair in batch]).float()
-    plain = torch.stack([pair.guide for pair in batch]).float()
-    rows, count = torch.stack([pair.tokens for pair in batch]), len(batch)
-    level = config.noise_most * torch.rand(count, generator=generator)
-    guide = noised(plain, level, torch.randn(plain.shape, generator=generator))
-    mask = torch.zeros_like(clean[:, :1])
-    mask[torch.rand(count, generator=generator) < config.known, :, :1] = 1
-    sigma = torch.sigmoid(torch.randn(count, generator=generator) + config.time_mean)
-    near = torch.rand(count, generator=generator) < 0.1
-    sigma = torch.where(near, 1 - 0.03 * torch.rand(count, generator=generator), sigma)
-    wide, noise = sigma[:, None, None, None, None], torch.randn(clean.shape, generator=generator)
-    noisy = ((1 - wide) * clean + wide * noise) * (1 - mask) + clean * mask
+    """Mean squared error of the flow over one packed row; half of the pieces are given the latent frame
+    before them."""
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        text, pooled = text_encoder(torch.stack([pair.tokens for pair in batch]))
+    clips, wanted = [], []
+    for index, pair in enumerate(batch):
+        clean, plain = pair.clean.float(), pair.guide.float()
+        level, known, near, time_ = torch.rand(4, generator=generator).tolist()
+        guide = noised(
+            plain[None],
+            torch.tensor([config.noise_most * level]),
+            torch.randn(plain.shape, generator=generator)[None],
+        )[0]
+        mask = torch.zeros_like(clean[:1])
+        mask[:, :1] = float(known < config.known)
+        sigma = torch.sigmoid(torch.randn((), generator=generator) + config.time_mean)
+        sigma = torch.tensor(1 - 0.03 * time_) if near < 0.1 else sigma
+        noise = torch.randn(clean.shape, generator=generator)
+        noisy = ((1 - sigma) * clean + sigma * noise) * (1 - mask) + clean * mask
+        clips.append(
+            PackedClip(latents=noisy, timestep=1000 * sigma, text=text[index], pooled=pooled[index],
+                       known=clean, mask=mask, guide=guide)
+        )  # fmt: skip
+        wanted.append((noise - clean, mask, sigma))
     with torch.autocast("cpu", torch.bfloat16):
-        with torch.no_grad():
-            words = text_encoder(rows)
-        flow = network(noisy, sigma * 1000, *words, clean, mask, guide)
-    # The flow of a correction is exact at no noise and blind at much: the error counts by the noise.
-    weight = (wide / LEAST_WEIGHED).clamp_max(1).square()
-    error = (flow.float() - (noise - clean)).square() * (1 - mask) * weight
-    loss: Tensor = error.sum() / ((1 - mask).sum() * clean.shape[1])
-    return loss
+        flows = network.packed(clips)
+    errors, asked = torch.zeros(()), torch.zeros(())
+    for flow, (true, mask, sigma) in zip(flows, wanted, strict=True):
+        # The flow of a correction is exact at no noise and blind at much: the error counts by the noise.
+        weight = (sigma / LEAST_WEIGHED).clamp_max(1).square()
+        errors = errors + (weight * (flow.float() - true).square() * (1 - mask)).sum()
+        asked = asked + (1 - mask).sum() * len(true)
+    return errors / asked
 
 
 def train_cascade(out: Path, config: CascadeConfig) -> Path:
@@ -111,8 +132,10 @@ def train_cascade(out: Path, config: CascadeConfig) -> Path:
     network = SpacetimeTransformer(
         autoencoder.config.channels, config.width, config.depth, config.heads,
         config.patch or (2 if config.stage == "temporal" else 4), guide=True,
-        text_width=text_encoder.config.width, correct=config.stage == "spatial",
+        text_width=text_encoder.config.width, correct=True,
     )  # fmt: skip
+    if config.start:
+        network.load_state_dict(SpacetimeTransformer.from_pretrained(config.start).state_dict())
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = MuonAdam.of(network, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
     step, spent = 0, 0.0
@@ -130,7 +153,7 @@ def train_cascade(out: Path, config: CascadeConfig) -> Path:
         task = bar.add_task(config.stage, total=config.steps, completed=step)
         while step < config.steps:
             while drawn < max(config.pool_least, (step - first) * config.batch / config.reuse):
-                fresh = draw_pairs(config.stage, autoencoder, rng)
+                fresh = draw_pairs(config.stage, autoencoder, rng, config.square_share)
                 pool, drawn = (pool + fresh)[-config.pool :], drawn + len(fresh)
             picks = torch.randint(len(pool), (config.batch,), generator=generator).tolist()
             for group in optimiser.param_groups:

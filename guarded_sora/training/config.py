@@ -106,6 +106,10 @@ class CascadeConfig:
     stage: str = "spatial"
     autoencoder: str = "runs/autoencoder/export"
     text_encoder: str = "runs/base/export/text_encoder"
+    start: str = ""
+    """Folder of the same stage, trained before, to go on from."""
+    square_share: float = 0.6
+    """Share of films that are square; the other shapes have equal parts of the rest."""
     steps: int = 700
     batch: int = 12
     lr: float = 0.012

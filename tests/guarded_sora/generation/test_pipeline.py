@@ -62,6 +62,28 @@ def test_prompt_and_guidance_and_negative_prompt_change_the_film(pipeline: Guard
         assert not torch.allclose(latents["plain"], latents[name])
 
 
+def test_guidance_of_the_first_steps_alone_costs_less(
+    pipeline: GuardedSoraPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    forward = pipeline.transformer.forward
+    monkeypatch.setattr(
+        pipeline.transformer,
+        "forward",
+        lambda x, *rest, **more: rows.append(len(x)) or forward(x, *rest, **more),
+    )
+    films = {}
+    for guided in (None, 5, 3, 0):
+        rows.clear()
+        films[guided] = run(
+            pipeline, output_type="latent", num_inference_steps=5, guided_steps=guided, **BASE
+        )
+        assert sum(rows) == 5 + min(5, 5 if guided is None else guided)
+    assert torch.equal(films[None], films[5]) and not torch.allclose(films[3], films[5])
+    plain = run(pipeline, output_type="latent", num_inference_steps=5, guidance_scale=1.0, **BASE)
+    assert torch.equal(films[0], plain)
+
+
 @pytest.mark.parametrize(("frames", "made"), [(1, 1), (2, 5), (17, 17), (18, 21), (33, 33)])
 def test_length_is_rounded_up_and_long_films_are_made_in_windows(
     pipeline: GuardedSoraPipeline, frames: int, made: int
