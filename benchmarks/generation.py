@@ -34,6 +34,7 @@ from benchmarks.generation_films import (
     through_autoencoder,
 )
 from benchmarks.generation_long import long_rows, memory_rows
+from benchmarks.generation_prompts import prompt_rows
 from benchmarks.generation_stages import autoencoder_rows, cascade_rows, stage_rows
 from benchmarks.generation_world import world_rows
 from benchmarks.rows import Row, print_report, print_rows
@@ -129,17 +130,9 @@ def trained_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> l
 
 
 PARTS = (
-    "following",
-    "fast",
-    "trained",
-    "world",
-    "diversity",
-    "autoencoder",
-    "cascade",
-    "long",
-    "memory",
-    "stages",
-)
+    "following", "fast", "trained", "prompts", "world", "diversity", "autoencoder", "cascade", "long",
+    "memory", "stages",
+)  # fmt: skip
 
 
 def measure(count: int, parts: Sequence[str] = PARTS, **options: Any) -> list[Row]:
@@ -151,6 +144,7 @@ def measure(count: int, parts: Sequence[str] = PARTS, **options: Any) -> list[Ro
         "following": lambda: following_rows(pipeline, count, **options),
         "fast": lambda: fast_rows(pipeline, min(48, count), **options),
         "trained": lambda: trained_rows(pipeline, count, **options),
+        "prompts": lambda: prompt_rows(pipeline, min(12, count), **options),
         "world": lambda: world_rows(pipeline, count, **options),
         "diversity": lambda: diversity_rows(pipeline, **options),
         "autoencoder": lambda: autoencoder_rows(pipeline),
