@@ -17,7 +17,7 @@ from guarded_sora.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from guarded_sora.api import GuardedSora
-    from guarded_sora.evidence import Verdict
+    from guarded_sora.evidence import Evidence, Verdict
     from guarded_sora.release import Release
     from guarded_sora.services import Services
     from guarded_sora.settings import Settings
@@ -179,6 +179,8 @@ def show_verdict(verdict: Verdict) -> None:
         click.echo(f"  clip         {verdict.clip_id}")
     for item in verdict.evidence:
         click.echo(f"  {item.kind:<12} {item.state}{_detail(item.kind, item.detail)}")
+    if partly := _looked_at(verdict.evidence):
+        click.echo(f"  looked at    {partly}")
     for part in verdict.segments:
         owner = str(part.clip_id) if part.clip_id else "not ours"
         click.echo(f"  {part.start:6.1f}-{part.end:.1f} s  {owner} ({part.state})")
@@ -190,6 +192,16 @@ def show_verdict(verdict: Verdict) -> None:
     for notice in verdict.notices:
         click.echo(f"  notice       {notice}")
     click.echo(f"  audit record {verdict.audit.seq}")
+
+
+def _looked_at(evidence: Sequence[Evidence]) -> str:
+    """How much of a film was looked at, where that was not the whole; else nothing."""
+    whole = next((item.detail["seconds"] for item in evidence if "seconds" in item.detail), 0.0)
+    spans = next((item.detail["looked_at"] for item in evidence if "looked_at" in item.detail), [])
+    seen = sum(end - start for start, end in spans)
+    if not spans or seen > whole - 0.5:
+        return ""
+    return f"{seen:.1f} of {whole:.1f} s; --depth full looks at every second"
 
 
 def _detail(kind: str, detail: Mapping[str, Any]) -> str:

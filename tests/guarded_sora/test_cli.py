@@ -308,6 +308,14 @@ def test_prompt_reports_on_words_and_picture_and_leaves_nothing(run: Run, home: 
     assert not (home / "keys").exists()
 
 
+def test_a_film_that_is_seen_in_part_is_said_to_be(run: Run, film: Callable[..., Path]) -> None:
+    stranger = str(film(frames=12 * 8))
+    _, (told,), _ = run("verify", stranger, "--depth", "provenance", json_output=False)
+    assert "looked at    4.0 of 12.0 s" in told["text"]
+    _, (told,), _ = run("verify", stranger, json_output=False)
+    assert "looked at" not in told["text"]
+
+
 def test_usage_errors_go_to_stderr_for_people(home: Path) -> None:
     done = command(["verify", "missing.mp4"], home)
     assert (done.returncode, done.stdout) == (2, "")
