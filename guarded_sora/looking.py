@@ -22,6 +22,9 @@ from guarded_sora.viewing import EXCERPTS, Viewing
 
 Depth = Literal["credentials", "provenance", "full"]
 
+FIRST_TRACK_ONLY = "first_video_track_only"
+"""Notice: the file holds several films, and whoever plays it may see another than the one looked at."""
+
 _PILOT = 0.65
 """Coherence of pilot tones from which all of a film is read. Films without the mark show 0.45 to 0.60."""
 
@@ -83,8 +86,11 @@ class Looking:
                 "seconds": round(info.duration, 3),
                 "codec": info.codec,
                 "audio": info.has_audio,
+                "video_tracks": info.video_tracks,
             },
         )
+        if info.video_tracks > 1:
+            self.found.notice(FIRST_TRACK_ONLY)
         if self.depth == "credentials":
             view.close()
             return None, True

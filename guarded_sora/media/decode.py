@@ -275,6 +275,7 @@ def _info(path: Path, container: Any, stream: Any, frame: Any) -> MediaInfo:
         ),
         hdr=is_hdr(frame),
         bytes=path.stat().st_size,
+        video_tracks=sum(not _is_cover(video) for video in container.streams.video),
     )
 
 

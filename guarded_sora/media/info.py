@@ -34,6 +34,7 @@ class MediaInfo:
     estimate where it says nothing. ``rotation`` is 0, 90, 180 or 270 degrees clockwise, already
     applied to what :class:`FrameStream` yields. ``start`` is the time of the first picture on the
     file's own clock, which audio refers to. ``hdr`` tells that pixels are tone-mapped to sRGB.
+    ``video_tracks`` counts films, not cover pictures; only the first is read.
     """
 
     width: int
@@ -52,6 +53,7 @@ class MediaInfo:
     audio_codecs: tuple[str, ...] = ()
     hdr: bool = False
     bytes: int = 0
+    video_tracks: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

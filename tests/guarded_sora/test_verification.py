@@ -299,3 +299,22 @@ def test_reading_leaves_the_file_as_it_was(sora: GuardedSora, release: Release, 
     before = copy.read_bytes()
     sora.verify(copy)
     assert copy.read_bytes() == before
+
+
+def test_several_films_in_one_file_are_said_to_be_there(
+    sora: GuardedSora, film: Callable[..., Path], tmp_path: Path
+) -> None:
+    single, double = film(), tmp_path / "two.mkv"
+    with av.open(str(double), "w") as both:
+        streams = []
+        for _ in range(2):
+            streams.append(both.add_stream("libx264", rate=8))
+            streams[-1].height = streams[-1].width = 64
+        for shade in range(24):
+            for number, stream in enumerate(streams):
+                pixels = np.full((64, 64, 3), 5 * shade + 100 * number, np.uint8)
+                both.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for stream in streams:
+            both.mux(stream.encode(None))
+    assert "first_video_track_only" not in sora.verify(single).notices
+    assert "first_video_track_only" in sora.verify(double).notices
