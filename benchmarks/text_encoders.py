@@ -145,7 +145,7 @@ class Films:
     def sight(self, means: Mapping[str, str], seed: int) -> dict[str, str]:
         said = plain_caption(means)
         if (said, seed) not in self._seen:
-            out = self._pipeline(
+            out: Any = self._pipeline(
                 said, height=BASE_SIDE, width=BASE_SIDE, num_frames=FRAMES, frame_rate=BASE_FPS,
                 generator=torch.Generator().manual_seed(seed), output_type="uint8",
             )  # fmt: skip

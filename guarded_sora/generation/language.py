@@ -25,7 +25,7 @@ FACTS = "reader.json"
 
 
 class PromptReader(Protocol):
-    """What reads prompts for the pipeline. ``known``: see :func:`guarded_sora.generation.reading.read_prompt`."""
+    """What reads prompts for the pipeline. ``known``: see ``guarded_sora.generation.reading.read_prompt``."""
 
     @property
     def name(self) -> str: ...
@@ -76,7 +76,9 @@ class LanguageReader:
 
         with torch.no_grad():
             slots = self._head(*self._states([prompt]))
-        names = {kind: SLOTS[kind][int(logits[0].argmax())] for kind, logits in zip(SLOTS, slots, strict=True)}
+        names = {
+            kind: SLOTS[kind][int(logits[0].argmax())] for kind, logits in zip(SLOTS, slots, strict=True)
+        }
         return {kind: name for kind, name in names.items() if name}
 
     def read(self, prompt: str, *, known: int = len(CONCEPTS)) -> Reading:
@@ -87,7 +89,9 @@ class LanguageReader:
         reading = read_prompt(plain_caption(found), known=known)
         warnings = list(reading.warnings)
         if OUTSIDE in found:
-            warnings.append("The prompt seems to ask for more than the generator learned; the rest had no effect.")
+            warnings.append(
+                "The prompt seems to ask for more than the generator learned; the rest had no effect."
+            )
         if len(prompt) > CHARACTERS:
             warnings.append("The prompt is longer than the generator reads; only its beginning was used.")
         return replace(reading, in_domain=not warnings, warnings=tuple(warnings))
@@ -116,7 +120,7 @@ def load_reader(trained: str | Path, model: str | Path | None = None) -> Languag
         wanted, layers = facts["model_sha256"], facts["layers"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackendUnavailable(
-            "There is no trained reader in that folder; train one with python -m guarded_sora.training.language."
+            "There is no trained reader in that folder; train one: python -m guarded_sora.training.language."
         ) from error
     try:
         from guarded_sora.generation.models.language import LanguageStates, SlotHead, SpellingStates

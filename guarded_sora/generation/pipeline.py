@@ -21,12 +21,13 @@ from torch import Tensor
 from guarded_sora.generation.cascade import pieces, refine, slower_to_faster, smaller_to_larger
 from guarded_sora.generation.conditioning import StepCall, solve
 from guarded_sora.generation.given import Canvas, Given, planned
+from guarded_sora.generation.language import GrammarReader, PromptReader
 from guarded_sora.generation.models.autoencoder import SPACE, TIME, Cache, VideoAutoencoder, latent_frames
 from guarded_sora.generation.models.base import Output, Pipeline
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.pictures import cells, fit, paste, shown
-from guarded_sora.generation.reading import Reading, read_prompt
+from guarded_sora.generation.reading import Reading
 from guarded_sora.generation.shapes import BASE_SHAPES, NATIVE, base_shape
 from guarded_sora.generation.vocabulary import CONCEPTS
 from guarded_sora.generation.windows import WINDOW
@@ -110,6 +111,8 @@ class GuardedSoraPipeline(Pipeline):
     temporal: SpacetimeTransformer
     spatial: SpacetimeTransformer
     scheduler: Any
+    reader: PromptReader = GrammarReader()
+    """Turns prompts into concepts; another one may be set."""
     _callback_tensor_inputs = ["latents", "clean"]  # noqa: RUF012  (read by diffusers)
 
     def __init__(
@@ -135,7 +138,7 @@ class GuardedSoraPipeline(Pipeline):
 
     def read(self, prompt: str) -> Reading:
         """What these weights understand of a prompt."""
-        return read_prompt(prompt, known=self.concepts)
+        return self.reader.read(prompt, known=self.concepts)
 
     def base_shape(self, height: int, width: int) -> tuple[int, int]:
         """The (H, W) of the base film from which a film of that size is made."""

@@ -25,6 +25,7 @@ from guarded_sora.generation.report import compare
 from guarded_sora.generation.shapes import NATIVE
 
 if TYPE_CHECKING:
+    from guarded_sora.generation.language import PromptReader
     from guarded_sora.generation.pipeline import GuardedSoraPipeline
     from guarded_sora.generation.reading import Reading
 
@@ -39,8 +40,9 @@ SHORTEST_ENDING = 2.0
 class BuiltinBackend:
     """Our own small generator. Torch is imported and weights are read at the first ``generate``."""
 
-    def __init__(self, folder: Path = WEIGHTS) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path = WEIGHTS, *, reader: PromptReader | None = None) -> None:
+        """``reader``: reads prompts in the place of the grammar, see ``guarded_sora.generation.language``."""
+        self._folder, self._reader = folder, reader
         self._pipeline: GuardedSoraPipeline | None = None
         # The scheduler holds a run's state, so one run at a time.
         self._lock = threading.Lock()
@@ -93,6 +95,7 @@ class BuiltinBackend:
                     "The generator's weights cannot be read; reinstall the package."
                 ) from error
             pipeline.set_progress_bar_config(disable=True)
+            pipeline.reader = self._reader or pipeline.reader
             self._pipeline = pipeline
         return self._pipeline
 
@@ -124,7 +127,7 @@ class BuiltinBackend:
             in_domain=reading.in_domain,
             warnings=(*reading.warnings, *notes),
             settings={"steps": steps, "refine_steps": REFINE_STEPS, "guidance": guidance,
-                      "seed": request.seed, "frames": frames,
+                      "seed": request.seed, "frames": frames, "reader": pipeline.reader.name,
                       "height": height, "width": width, "scheduler": type(pipeline.scheduler).__name__},
         )  # fmt: skip
 

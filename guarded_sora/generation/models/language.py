@@ -33,7 +33,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     **{kind: ("", *(c.split(":")[1] for c in CONCEPTS if c.startswith(f"{kind}:"))) for kind in KINDS},
     OUTSIDE: ("", OUTSIDE),
 }
-"""What each slot may hold, "" for nothing. The last one says whether a prompt asks for more than the world."""
+"""What each slot may hold, "" for nothing. The last one tells a prompt that asks for more than the world."""
 
 
 class TextStates(Protocol):
@@ -71,11 +71,17 @@ class LanguageStates:
             )
         try:
             from transformers import AutoConfig, AutoModel, AutoTokenizer
+            from transformers.utils import logging as reports
         except ImportError as error:
             raise BackendUnavailable(
                 "A language model needs transformers; install guarded-sora[generate]."
             ) from error
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        # It would list the blocks that are left out on purpose, below a bar of its own.
+        logging: Any = reports  # without types
+        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         try:
             config = AutoConfig.from_pretrained(folder, **options)
             if layers is not None:
@@ -89,12 +95,19 @@ class LanguageStates:
             if self._tokenizer.pad_token is None:
                 self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
             self._tokenizer.padding_side = "right"
+            # Where its file is missing, transformers makes a tokenizer that knows no word.
+            if self._tokenizer("kite")["input_ids"] == self._tokenizer("boat")["input_ids"]:
+                raise ValueError("the tokenizer tells no words apart")
             states, _ = self(["a prompt"])
         except Exception as error:
             raise BackendUnavailable(
-                f"That folder holds no text model that can be read ({type(error).__name__}); name the folder of "
-                "a language model in transformers' format."
+                f"That folder holds no text model that can be read ({type(error).__name__}); name the folder "
+                "of a language model in transformers' format."
             ) from error
+        finally:
+            logging.set_verbosity(level)
+            if bar:
+                logging.enable_progress_bar()
         self.features = int(states.shape[-1])
         self.name = folder.name
 
