@@ -114,9 +114,8 @@ def exact(asked: Sequence[Asked], read: Sequence[Mapping[str, str]]) -> float:
 def by_kind(asked: Sequence[Asked], read: Sequence[Mapping[str, str]]) -> dict[str, float]:
     """Of the prompts that say something of a kind, the share of which it is read as meant."""
     pairs = list(zip(asked, read, strict=True))
-    return {
-        kind: float(np.mean([r[kind] == a.means[kind] for a, r in pairs if a.means[kind]])) for kind in KINDS
-    }
+    hits = {kind: [r[kind] == a.means[kind] for a, r in pairs if a.means[kind]] for kind in KINDS}
+    return {kind: float(np.mean(found)) for kind, found in hits.items() if found}
 
 
 def shuffled(asked: Sequence[Asked], read: Sequence[Mapping[str, str]]) -> tuple[float, dict[str, float]]:
@@ -126,13 +125,13 @@ def shuffled(asked: Sequence[Asked], read: Sequence[Mapping[str, str]]) -> tuple
         other = [read[i] for i in rng.permutation(len(read))]
         whole.append(exact(asked, other))
         kinds.append(by_kind(asked, other))
-    return float(np.mean(whole)), {kind: float(np.mean([k[kind] for k in kinds])) for kind in KINDS}
+    return float(np.mean(whole)), {kind: float(np.mean([k[kind] for k in kinds])) for kind in kinds[0]}
 
 
 def most_frequent(asked: Sequence[Asked]) -> dict[str, float]:
     """By kind, the share that the most frequent answer gets right."""
     counts = {kind: Counter(a.means[kind] for a in asked if a.means[kind]) for kind in KINDS}
-    return {kind: count.most_common(1)[0][1] / count.total() for kind, count in counts.items()}
+    return {kind: count.most_common(1)[0][1] / count.total() for kind, count in counts.items() if count}
 
 
 class Films:
@@ -248,7 +247,7 @@ def _controls(sets: Mapping[str, list[Asked]], films: Films | None, count: int, 
     right = by_kind(free, read)
     yield row("everything, free prompts", exact(free, read), whole, "chance (shuffled prompts)")
     frequent = most_frequent(free)
-    for kind in KINDS:
+    for kind in right:
         yield row(f"{kind}, free prompts", right[kind], kinds[kind], "chance (shuffled prompts)")
         yield row(f"{kind}, free prompts", right[kind], frequent[kind], "the most frequent answer")
     if films is not None:
