@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from guarded_sora.errors import BackendUnavailable
-from guarded_sora.generation.reading import read_prompt
+from guarded_sora.generation.reading import read_prompt, read_words
 from guarded_sora.generation.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -32,6 +32,8 @@ WHERE = {
 }
 LONGEST = 600
 """Characters of an expansion; what a model says beyond is cut at a word."""
+FACTS = ("object", "colour", "background", "style")
+"""Kinds of concepts that a model's expansion must still name where the prompt names them."""
 
 
 @runtime_checkable
@@ -83,6 +85,8 @@ class GrammarExpander:
 class ModelExpander:
     """A causal language model from a local folder; safetensors only, its own code is never run.
 
+    A model that was trained to be talked to is asked through its own chat template.
+
     Raises:
         BackendUnavailable: no such folder, no safetensors, or transformers is not installed.
     """
@@ -120,10 +124,13 @@ class ModelExpander:
         self.name = f"model:{folder.name}"
 
     def expand(self, prompt: str, *, seed: int) -> str:
-        """The model's first line, greedily, so that a seed changes nothing; the prompt where it is empty."""
+        """The model's first line, greedily, so that a seed changes nothing.
+
+        The prompt itself where the line says no more than the prompt, or has lost something of it.
+        """
         import torch
 
-        asked = self._tokenizer(self.INSTRUCTION.format(prompt=prompt[:LONGEST]), return_tensors="pt")
+        asked = self._ask(prompt[:LONGEST])
         with torch.no_grad():
             out = self._model.generate(
                 **asked, max_new_tokens=self._tokens, do_sample=False,
@@ -133,7 +140,28 @@ class ModelExpander:
         line = said.strip().partition("\n")[0].strip()
         if len(line) > LONGEST:
             line = line[:LONGEST].rpartition(" ")[0] or line[:LONGEST]
-        return line or prompt
+        return line if _adds(prompt, line) else prompt
+
+    def _ask(self, prompt: str) -> Any:
+        """Tokens of the instruction. What ends a turn of the chat is no word of a prompt."""
+        prompt = prompt.encode("utf-8", "replace").decode()  # a lone surrogate is no text to a tokenizer
+        for token in sorted(self._tokenizer.all_special_tokens, key=len, reverse=True):
+            prompt = prompt.replace(token, " ")
+        asked = self.INSTRUCTION.format(prompt=prompt)
+        if self._tokenizer.chat_template is None:
+            return self._tokenizer(asked, return_tensors="pt")
+        said = [{"role": "user", "content": asked}]
+        return self._tokenizer.apply_chat_template(
+            said, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+
+
+def _adds(prompt: str, line: str) -> bool:
+    """Whether a model's line says more than the prompt and keeps what the generator knows of it."""
+    asked, said = read_words(prompt), read_words(line)
+    facts = {(word.kind, word.name) for word in asked if word.kind in FACTS}
+    more = [word.text for word in said] != [word.text for word in asked]
+    return bool(said) and more and facts <= {(word.kind, word.name) for word in said}
 
 
 def load_expander(spec: str | Path | PromptExpander) -> PromptExpander:
