@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from guarded_sora.errors import BackendUnavailable
+from guarded_sora.generation.hush import hushed
 from guarded_sora.generation.reading import read_prompt, read_words
 from guarded_sora.generation.vocabulary import (
     BACKGROUNDS,
@@ -112,9 +113,10 @@ class ModelExpander:
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, **options
-            )
+            with hushed():
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, use_safetensors=True, dtype=torch.float32, **options
+                )
             self._model: Any = loaded.eval()
         except Exception as error:
             raise BackendUnavailable(

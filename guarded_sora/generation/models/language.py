@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from guarded_sora.errors import BackendUnavailable
+from guarded_sora.generation.hush import hushed
 from guarded_sora.generation.models.base import ModelMixin, keep_config
 from guarded_sora.generation.vocabulary import CONCEPTS, KINDS
 
@@ -71,25 +72,20 @@ class LanguageStates:
             )
         try:
             from transformers import AutoConfig, AutoModel, AutoTokenizer
-            from transformers.utils import logging as reports
         except ImportError as error:
             raise BackendUnavailable(
                 "A language model needs transformers; install guarded-sora[generate]."
             ) from error
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        # It would list the blocks that are left out on purpose, below a bar of its own.
-        logging: Any = reports  # without types
-        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
         try:
             config = AutoConfig.from_pretrained(folder, **options)
             if layers is not None:
                 config.num_hidden_layers = min(layers, config.num_hidden_layers)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
-            loaded: Any = AutoModel.from_pretrained(
-                folder, config=config, use_safetensors=True, dtype=torch.float32, **options
-            )
+            with hushed():  # it would list the blocks that are left out on purpose
+                loaded: Any = AutoModel.from_pretrained(
+                    folder, config=config, use_safetensors=True, dtype=torch.float32, **options
+                )
             model = loaded.get_encoder() if config.is_encoder_decoder else loaded
             self._model: Any = model.eval().requires_grad_(False)
             if self._tokenizer.pad_token is None:
@@ -104,10 +100,6 @@ class LanguageStates:
                 f"That folder holds no text model that can be read ({type(error).__name__}); name the folder "
                 "of a language model in transformers' format."
             ) from error
-        finally:
-            logging.set_verbosity(level)
-            if bar:
-                logging.enable_progress_bar()
         self.features = int(states.shape[-1])
         self.name = folder.name
 

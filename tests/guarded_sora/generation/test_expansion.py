@@ -67,8 +67,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_language_model(tmp_path_factory.mktemp("language-model"))
 
 
-def test_a_local_language_model_expands(model_folder: Path) -> None:
+def test_a_local_language_model_expands(model_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     expander = load_expander(model_folder)
+    assert not capfd.readouterr().err, "a library's bars are no output of ours"
     assert isinstance(expander, PromptExpander) and expander.name.startswith("model:")
     said = expander.expand("words that nobody knows", seed=0)
     assert said and said == expander.expand("words that nobody knows", seed=9)
