@@ -197,7 +197,9 @@ def show_verdict(verdict: Verdict) -> None:
 def _looked_at(evidence: Sequence[Evidence]) -> str:
     """How much of a film was looked at, where that was not the whole; else nothing."""
     whole = next((item.detail["seconds"] for item in evidence if "seconds" in item.detail), 0.0)
-    spans = next((item.detail["looked_at"] for item in evidence if "looked_at" in item.detail), [])
+    spans: Sequence[Sequence[float]] = next(
+        (item.detail["looked_at"] for item in evidence if "looked_at" in item.detail), ()
+    )
     seen = sum(end - start for start, end in spans)
     if not spans or seen > whole - 0.5:
         return ""
