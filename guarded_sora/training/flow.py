@@ -76,14 +76,13 @@ def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -
 
 
 def draw_later_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
-    """The mask of windows from inside a film: two latent frames are given, or, as often, what else may be.
+    """The mask of pieces from inside a film: two latent frames are given, and what else may be.
 
-    That is how a long film goes on; the first frame alone would not say how things move.
+    That is how a long film goes on. With less, a piece in which what rose comes down again would teach that
+    "rising" says nothing.
     """
     mask = draw_mask(latents, config, generator)
-    goes_on = torch.rand(len(latents), generator=generator) < 0.5
-    mask[goes_on] = 0
-    mask[goes_on, :, :2] = 1
+    mask[:, :, :2] = 1
     return mask
 
 
