@@ -1,7 +1,9 @@
 """The pairs that the detector is measured on: a film, the same through a decoder, and both after changes.
 
-Of each film the benchmark keeps the block that is looked at and what is not in the pixels; films are
-made once, and any model can be asked about them again.
+Films of the held-out decoders are as the detector gets a clip: 256 pixels, 2.25 s, scored by the mean over
+two windows of two blocks; every decoder gets each source once. Those looked at before are of 160 pixels and
+1.1 s, one block a film. Of each film the benchmark keeps the blocks that are looked at and what is not in
+the pixels; films are made once, and any model can be asked about them again.
 """
 
 from __future__ import annotations
@@ -16,14 +18,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detector_films import PUBLISHED, camera_films, photos, published
+from benchmarks.detector_films import HELD_OUT, LOOKED_AT, PUBLISHED, camera_films, photos, published
 from guarded_sora.detectors.synthetic.features import FRAMES, SIDE
 from guarded_sora.media.recompress import recompress
+from guarded_sora.training.detector_camera import Photo, load_photos
 from guarded_sora.training.detector_decoders import Decoder, Film
-from guarded_sora.training.detector_pairs import Law, blocks, draw_law, make_pair
+from guarded_sora.training.detector_pairs import SEEN_FPS, Clip, blocks, draw_law, make_pair
 
-FAMILIES = (*PUBLISHED, "own")  # the place of each is part of its seed
+FAMILIES = (*LOOKED_AT, *HELD_OUT)  # the place of each is part of its seed
+WINDOWS = 2
 _SEED = 20_000
+_SIDE, _SMALL_SIDE = 256, 160
+_LARGEST = {"carphone": 144}
+"""What a camera film has itself: none is enlarged."""
+
+Cut = Callable[[np.random.Generator, int, int], Film]
 
 
 def _once_more(codec: str, quality: int) -> Callable[[Film], Film]:
@@ -69,11 +78,19 @@ def decoder_of(family: str, options: argparse.Namespace) -> Decoder | None:
     if family in PUBLISHED:
         there = options.networks is not None and importlib.util.find_spec("ncnn") is not None
         return published(family, options.networks) if there else None
-    if importlib.util.find_spec("torch") is None:
+    if importlib.util.find_spec("diffusers") is None:
         return None
-    from guarded_sora.training.detector_networks import own_autoencoder
+    if family == "own":
+        from guarded_sora.training.detector import packaged_autoencoder
+        from guarded_sora.training.detector_networks import own_autoencoder
 
-    return own_autoencoder(options.own)
+        return own_autoencoder(packaged_autoencoder())
+    if options.photos is None:
+        return None
+    from benchmarks.detector_autoencoders import autoencoder
+
+    path = options.cache / "networks" / f"{family}.safetensors"
+    return autoencoder(list(load_photos(options.photos).values()), path)
 
 
 def gather(family: str, options: argparse.Namespace) -> bool:
@@ -84,20 +101,12 @@ def gather(family: str, options: argparse.Namespace) -> bool:
     decoder = decoder_of(family, options)
     if decoder is None:
         return False
-    shown = photos()
-    names, pictures = list(shown), list(shown.values())
-    films = camera_films()
+    make = _small_pair if family in LOOKED_AT else _pair
+    shown, films = photos(), camera_films()
+    count = options.pairs if family in LOOKED_AT else min(options.pairs, len(shown) + len(films))
     rows: list[dict[str, Any]] = []
-    for number in range(options.pairs):
-        rng = np.random.default_rng([_SEED, FAMILIES.index(family), number])
-        law = _law(rng, large=family == "own")
-        # Every sixth pair starts from a film of a camera, the others from a moved photograph.
-        index = int(rng.integers(len(pictures)))
-        source, real = names[index], None
-        if number % 6 == 5:
-            source = sorted(films)[number // 6 % len(films)]
-            real = films[source](rng, round(FRAMES * law.fps / 8.0), law.side)
-        clips = make_pair(pictures, index, decoder, rng, pair=number, law=law, real=real)
+    for number in range(count):
+        source, clips = make(family, decoder, number, shown, films)
         for clip in clips:
             rows.append(
                 {
@@ -105,10 +114,10 @@ def gather(family: str, options: argparse.Namespace) -> bool:
                     "synthetic": int(clip.synthetic),
                     "bytes": clip.bytes,
                     "side": clip.frames.shape[1],
-                    "fps": law.fps,
+                    "fps": clip.law.fps,
                     "length": len(clip.frames),
-                    "codec": [codec for codec, _ in law.codecs][-1],
-                    "plain": _block(clip.frames),
+                    "codec": [codec for codec, _ in clip.law.codecs][-1],
+                    "plain": _seen(clip.frames),
                     "second_difference": second_difference(clip.frames),
                     **{f"changed {name}": _changed(clip.frames, change) for name, change in CHANGES.items()},
                 }
@@ -119,25 +128,54 @@ def gather(family: str, options: argparse.Namespace) -> bool:
     return True
 
 
-def _law(rng: np.random.Generator, *, large: bool) -> Law:
-    """The law of training; large films only where the decoder makes them anyway, which saves hours."""
+def _pair(
+    family: str, decoder: Decoder, number: int, shown: dict[str, Photo], films: dict[str, Cut]
+) -> tuple[str, tuple[Clip, Clip]]:
+    """The pair of the source of this number: the photographs, then the camera films."""
+    rng = np.random.default_rng([_SEED, FAMILIES.index(family), number])
+    names = [*shown, *sorted(films)]
+    source = names[number]
     law = draw_law(rng)
-    if large:
-        return replace(law, side=256, scale=1.0)
-    return law if law.side == 160 else replace(law, side=160, scale=1.0)
+    law = replace(law, side=_SIDE, fps=SEEN_FPS, scale=law.scale if law.side == _SMALL_SIDE else 1.0)
+    real = None
+    if source in films:
+        if source in _LARGEST:
+            law = replace(law, side=_LARGEST[source], scale=1.0)
+        real = films[source](rng, FRAMES * WINDOWS, law.side)
+    index = min(number, len(shown) - 1)
+    pictures = list(shown.values())
+    clips = make_pair(pictures, index, decoder, rng, pair=number, law=law, real=real, windows=WINDOWS)
+    return source, clips
 
 
-def _block(film: Film) -> NDArray[np.uint8]:
-    """The block that the detector looks at, uint8 (9, 128, 128)."""
-    return blocks(film)[0].astype(np.uint8)
+def _small_pair(
+    family: str, decoder: Decoder, number: int, shown: dict[str, Photo], films: dict[str, Cut]
+) -> tuple[str, tuple[Clip, Clip]]:
+    """Every sixth pair starts from a film of a camera, the others from a photograph drawn by chance."""
+    rng = np.random.default_rng([_SEED, FAMILIES.index(family), number])
+    law = draw_law(rng)
+    if law.side != _SMALL_SIDE:
+        law = replace(law, side=_SMALL_SIDE, scale=1.0)
+    index = int(rng.integers(len(shown)))
+    source, real = list(shown)[index], None
+    if number % 6 == 5:
+        source = sorted(films)[number // 6 % len(films)]
+        real = films[source](rng, round(FRAMES * law.fps / SEEN_FPS), law.side)
+    return source, make_pair(list(shown.values()), index, decoder, rng, pair=number, law=law, real=real)
+
+
+def _seen(film: Film, *, windows: int = WINDOWS) -> NDArray[np.uint8]:
+    """The blocks that the detector looks at, uint8 (windows * 2, 9, 128, 128); zero where there is none."""
+    found = np.zeros((2 * windows, FRAMES, SIDE, SIDE), np.uint8)
+    for window in range(min(windows, len(film) // FRAMES)):
+        for place, block in enumerate(blocks(film[window * FRAMES : (window + 1) * FRAMES])):
+            found[2 * window + place] = block.astype(np.uint8)
+    return found
 
 
 def _changed(film: Film, change: Callable[[Film], Film]) -> NDArray[np.uint8]:
-    """The block after a change; all zero where the film is then too small to be judged."""
-    seen = change(film)
-    if min(seen.shape[1:3]) < SIDE:
-        return np.zeros((FRAMES, SIDE, SIDE), np.uint8)
-    return _block(seen)
+    """The blocks of the first window after a change; all zero where it is then too small to be judged."""
+    return _seen(change(film[:FRAMES]), windows=1)
 
 
 def second_difference(film: Film) -> float:

@@ -57,7 +57,7 @@ class Law:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
-    """One side of a pair as a detector gets it: uint8 (9, S, S, 3) at 8 frames a second."""
+    """One side of a pair as a detector gets it: uint8 (9 a window, S, S, 3) at 8 frames a second."""
 
     frames: Film
     synthetic: bool
@@ -102,9 +102,10 @@ def make_pair(
     pair: int,
     law: Law,
     real: Film | None = None,
+    windows: int = 1,
 ) -> tuple[Clip, Clip]:
     """The real clip and the synthetic one, from ``photos[index]``, or from ``real`` where it is given."""
-    count = round(FRAMES * law.fps / SEEN_FPS)
+    count = round(FRAMES * windows * law.fps / SEEN_FPS)
     if real is None:
         real = film(photos, index, rng, frames=count, side=law.side)
     films = [real, decoder.apply(real, rng)]
@@ -121,7 +122,7 @@ def make_pair(
     step = round(law.fps / SEEN_FPS)
     real_clip, made_clip = (
         Clip(
-            frames=ended[side].frames[::step][:FRAMES],
+            frames=ended[side].frames[::step][: FRAMES * windows],
             synthetic=bool(side),
             pair=pair,
             family=decoder.family,
