@@ -22,7 +22,7 @@ from guarded_sora.training.detector_decoders import Decoder, Film
 from guarded_sora.training.detector_networks import to_film, to_tensor
 
 _POOL, _POOL_SIDE, _SIDE = 160, 96, 32
-_STEPS, _BATCH, _RATE, _SEED = 1000, 8, 2e-3, 101
+_STEPS, _BATCH, _RATE, _SEED = 700, 8, 2e-3, 101
 _SHAPE: dict[str, Any] = {
     "latent_channels": 16,
     "encoder_block_out_channels": (24, 48, 64),
