@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from guarded_sora.detectors.synthetic.structure import FRESH, alike, structure, warped
+
 FRAMES = 9
 SIDE = 128
 
@@ -62,6 +64,26 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "down_3",
         "down_4",
     ),
+    "structure": (
+        "lattice_2",
+        "lattice_4",
+        "lattice_8",
+        "lattice_any",
+        "chequer",
+        "square_2",
+        "square_4",
+        "joint_fine",
+        "joint_mid",
+        "phase_fine",
+        "tails_fine",
+        "tails_mid",
+        "edges_fine",
+        "edges_mid",
+        "moved_mid",
+        "fresh_white",
+        "fresh_in_light",
+        "fresh_at_edges",
+    ),
     "dct": ("dct_1", "dct_2", "dct_3", "dct_4", "dct_6", "dct_8", "dct_10", "dct_12", "blockiness"),
     "noise": (
         "noise",
@@ -82,6 +104,7 @@ NAMES: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in 
 FAMILY_OF: dict[str, str] = {name: family for family, names in FAMILIES.items() for name in names}
 
 _KEY_FRAMES = (0, 4, 8)
+_MOVES = (0, 2, 4, 6)  # frames whose motion to the next is measured
 _BANDS = np.array([2, 6, 14, 24, 34, 44, 54, 63]) / 64.0  # of the highest frequency along an axis
 
 
@@ -96,20 +119,27 @@ def measure(block: Block) -> NDArray[np.float32]:
     """
     if block.shape != (FRAMES, SIDE, SIDE):
         raise ValueError(f"a block is ({FRAMES}, {SIDE}, {SIDE}), not {block.shape}")
-    values = (*_motion(block), *_upsampling(block), *_prediction(block), *_dct(block), *_noise(block))
+    bytes_ = block.astype(np.uint8)
+    flows = {t: _flow(bytes_[t], bytes_[t + 1]) for t in _MOVES}
+    values = (
+        *_motion(block, flows),
+        *_upsampling(block),
+        *_prediction(block),
+        *structure(block, flows),
+        *_dct(block),
+        *_noise(block, flows),
+    )
     return np.nan_to_num(np.array(values, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _motion(block: Block) -> tuple[float, ...]:
-    bytes_ = block.astype(np.uint8)
+def _motion(block: Block, flows: dict[int, NDArray[np.float32]]) -> tuple[float, ...]:
     speeds, spreads, bends, errors = [], [], [], []
-    for t in range(0, FRAMES - 1, 2):
-        flow = _flow(bytes_[t], bytes_[t + 1])
+    for t, flow in flows.items():
         size = np.hypot(flow[..., 0], flow[..., 1])
         speeds.append(float(size.mean()))
         spreads.append(float(size.std()))
         bends.append(float(np.abs(np.diff(flow, 2, axis=0)).mean()))
-        errors.append(float(np.abs(_warped(block[t + 1], flow) - block[t])[8:-8, 8:-8].mean()))
+        errors.append(float(np.abs(warped(block[t + 1], flow) - block[t])[8:-8, 8:-8].mean()))
     speed, error = float(np.mean(speeds)), float(np.mean(errors))
     light = block.mean((1, 2))
     return (
@@ -125,19 +155,6 @@ def _motion(block: Block) -> tuple[float, ...]:
 
 def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 2, 5, 1.1, 0)  # type: ignore[call-overload,no-any-return]
-
-
-@cache
-def _places() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    return x, y
-
-
-def _warped(frame: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    x, y = _places()
-    return cv2.remap(
-        frame, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )  # type: ignore[return-value]
 
 
 def _upsampling(block: Block) -> tuple[float, ...]:
@@ -256,7 +273,7 @@ def _dct(block: Block) -> tuple[float, ...]:
     return (*ones, float(np.log((steps[:, 7::8].mean() + 0.05) / (steps.mean() + 0.05))))
 
 
-def _noise(block: Block) -> tuple[float, ...]:
+def _noise(block: Block, flows: dict[int, NDArray[np.float32]]) -> tuple[float, ...]:
     fine = np.stack([_residual(block[t]) for t in _KEY_FRAMES])
     spread = float(fine.std())
     tails = float((fine**4).mean() / (spread**4 + 1e-4))
@@ -264,12 +281,12 @@ def _noise(block: Block) -> tuple[float, ...]:
     dark = block[list(_KEY_FRAMES)] < 70
     shadow = float(np.abs(fine[dark]).mean()) if dark.sum() > 500 else spread * 0.5
     rough = np.stack([frame - cv2.GaussianBlur(frame, (0, 0), 1.2) for frame in block])
-    still = np.array([_alike(a, b) for a, b in pairwise(rough)])
-    bytes_ = block.astype(np.uint8)
-    moved = []
-    for t in (1, 5):
-        flow = _flow(bytes_[t], bytes_[t + 1])
-        moved.append(_alike(rough[t][8:-8, 8:-8], _warped(rough[t + 1], flow)[8:-8, 8:-8]))
+    still = np.array([alike(a, b) for a, b in pairwise(rough)])
+    moved = [
+        alike(rough[t][8:-8, 8:-8], warped(rough[t + 1], flow)[8:-8, 8:-8])
+        for t, flow in flows.items()
+        if t in FRESH
+    ]
     sharp = np.log(np.abs(rough).mean((1, 2)) + 0.05)
     first, second = np.diff(block, axis=0), np.diff(block, 2, axis=0)
     wave = sharp - sharp.mean()
@@ -288,13 +305,6 @@ def _noise(block: Block) -> tuple[float, ...]:
         np.log(abs(float((wave * (-1.0) ** np.arange(FRAMES)).sum())) + 0.01),
         np.log(abs(complex((wave * phase).sum())) + 0.01),
     )
-
-
-def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Pearson correlation; 0 where one of them is flat."""
-    x, y = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    return float((x * y).sum()) / size if size > 1e-3 else 0.0
 
 
 __all__ = ["FAMILIES", "FAMILY_OF", "FRAMES", "NAMES", "SIDE", "Block", "measure"]

@@ -21,13 +21,22 @@ from guarded_sora.detectors.synthetic.features import FRAMES, measure
 from guarded_sora.errors import UsageError
 from guarded_sora.training.config import DetectorConfig
 from guarded_sora.training.detector_camera import Photo, film, load_photos
-from guarded_sora.training.detector_decoders import CLOSED_FORM, TEXTURED, Decoder, closed_form, textured
+from guarded_sora.training.detector_decoders import (
+    CLOSED_FORM,
+    TEXTURED,
+    Decoder,
+    Film,
+    closed_form,
+    textured,
+)
+from guarded_sora.training.detector_detail import MATCHED, PROCESSED, matched, processed, seen_once_more
 from guarded_sora.training.detector_fit import Measured
 from guarded_sora.training.detector_pairs import SEEN_FPS, Clip, blocks, draw_law, make_pair
 
 _PART = 20
 _NETWORK_SIDE = 160
-_NEAR_FROM = 40
+_CLIP_SIDE, _CLIP_WINDOWS, _CLIP_EVERY = 256, 2, 4
+_NEAR = 0.3
 _COLUMNS = ("features", "blocks", "synthetic", "source", "family", "pair")
 
 Rows = dict[str, list[Any]]
@@ -43,7 +52,7 @@ def train_detector(out: Path, config: DetectorConfig) -> Path:
     # Late: torch is an extra, and making pairs in closed form does without it.
     from guarded_sora.training.detector_stack import put_together
 
-    data = gather(out)
+    data = seen_once_more(gather(out), seed=config.seed)
     export = out / "export"
     export.mkdir(exist_ok=True)
     (export / "triage.json").write_bytes(put_together(data, config))
@@ -84,11 +93,13 @@ def members(family: str, photos: Sequence[Photo], folder: Path, config: Detector
     if family in TEXTURED:
         return [each for each in textured(photos, seed=config.seed) if each.family == family]
     # Late: torch is an extra, and the decoders in closed form do without it.
-    from guarded_sora.training import detector_networks, detector_recipes
+    from guarded_sora.training import detector_coders, detector_networks, detector_recipes
 
     if family == "own":
         place = Path(config.own) if config.own else packaged_autoencoder()
         return [detector_networks.own_autoencoder(place)]
+    if family == detector_coders.FAMILY:
+        return detector_coders.coders(photos, folder, steps=config.coder_steps)
     if family not in detector_recipes.FAMILIES:
         raise UsageError(f"There is no decoder family {family[:40]!r}.")
     return [
@@ -108,8 +119,9 @@ def _rows(
 ) -> Rows:
     """Pairs of these numbers, each drawn from its own seed: first its decoder, then its law and picture.
 
-    Films are of 160 pixels: larger ones take a network three times as long. The later ones of a family
-    go close, so that a soft picture alone is not taken for a decoded one.
+    Most films are of 160 pixels and one window, since larger ones take a network longer; every fourth is as
+    the detector gets a clip. Some go close or come from a camera that cleans its pictures, so that a soft
+    or a smooth picture alone is not taken for a decoded one.
     """
     rows: Rows = {}
     for number in numbers:
@@ -117,16 +129,33 @@ def _rows(
         rng = np.random.default_rng([seed, zlib.crc32(family.encode()), number])
         decoder = decoders[int(rng.integers(len(decoders)))]
         law = draw_law(rng)
+        windows = _CLIP_WINDOWS if number % _CLIP_EVERY == 0 else 1
+        side = _CLIP_SIDE if windows > 1 else _NETWORK_SIDE
         if law.side != _NETWORK_SIDE:
-            law = dataclasses.replace(law, side=_NETWORK_SIDE, scale=1.0)
+            law = dataclasses.replace(law, scale=1.0)
+        law = dataclasses.replace(law, side=side, fps=SEEN_FPS if windows > 1 else law.fps)
         index = int(rng.integers(len(pictures)))
-        real = None
-        if number >= _NEAR_FROM:
-            count = round(FRAMES * law.fps / SEEN_FPS)
-            real = film(pictures, index, rng, frames=count, side=law.side, near=True)
-        pair = make_pair(pictures, index, decoder, rng, pair=number, law=law, real=real)
+        count = round(FRAMES * windows * law.fps / SEEN_FPS)
+        real = film(pictures, index, rng, frames=count, side=side, near=rng.random() < _NEAR)
+        if rng.random() < PROCESSED:
+            real = processed(real, rng)
+        if rng.random() < MATCHED / 2:  # a camera's detail is of no fixed strength either
+            real = matched(real, real, rng)
+        pair = make_pair(
+            pictures, index, _strengthened(decoder), rng, pair=number, law=law, real=real, windows=windows
+        )
         _add(rows, pair, names[index])
     return rows
+
+
+def _strengthened(decoder: Decoder) -> Decoder:
+    """The decoder, and for some films detail of another strength after it."""
+
+    def apply(seen: Film, rng: np.random.Generator) -> Film:
+        made = decoder.apply(seen, rng)
+        return matched(made, seen, rng) if rng.random() < MATCHED else made
+
+    return Decoder(family=decoder.family, apply=apply)
 
 
 def packaged_autoencoder() -> Path:
@@ -137,18 +166,20 @@ def packaged_autoencoder() -> Path:
 
 
 def _add(rows: Rows, pair: Sequence[Clip], source: str) -> None:
-    for clip in pair:
-        block = blocks(clip.frames)[0]
-        values = (
-            measure(block),
-            block.astype(np.uint8),
-            int(clip.synthetic),
-            source,
-            clip.family,
-            f"{clip.family}-{clip.pair}",
-        )
-        for name, value in zip(_COLUMNS, values, strict=True):
-            rows.setdefault(name, []).append(value)
+    """The blocks of both clips in turn: the real one, then the synthetic one of the same place."""
+    for start in range(0, len(pair[0].frames), FRAMES):
+        for places in zip(*(blocks(clip.frames[start : start + FRAMES]) for clip in pair), strict=True):
+            for clip, block in zip(pair, places, strict=True):
+                values = (
+                    measure(block),
+                    block.astype(np.uint8),
+                    int(clip.synthetic),
+                    source,
+                    clip.family,
+                    f"{clip.family}-{clip.pair}",
+                )
+                for name, value in zip(_COLUMNS, values, strict=True):
+                    rows.setdefault(name, []).append(value)
 
 
 def _write(part: Path, rows: Rows) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -98,16 +98,34 @@ def logistic(x: Floats, y: NDArray[np.int_], share: Floats, *, ridge: float) -> 
 def splits(data: Measured, kin: Sequence[Sequence[str]], *, seed: int = 0) -> list[tuple[Mask, Mask]]:
     """Blocks that are asked and blocks to learn from: other photographs and decoders of other kin.
 
-    ``kin`` are groups of families that are left out together. Each photograph and each family is asked
-    in one split, so every split asks a part of its group alone; a family of no group joins the first.
+    ``kin`` are groups of families that are left out together, and the photographs stand in as many
+    folds. Every block is asked in one split; a family of no group joins the first.
     """
     group_of = {family: number for number, group in enumerate(kin) for family in group}
     group = np.array([group_of.get(str(family), 0) for family in data.family])
     names = np.random.default_rng(seed).permutation(np.unique(data.source))
     fold_of = {name: number % len(kin) for number, name in enumerate(names)}
     fold = np.array([fold_of[name] for name in data.source])
-    both = [((fold == n) & (group == n), (fold != n) & (group != n)) for n in range(len(kin))]
+    cells = [(n, m) for n in range(len(kin)) for m in range(len(kin))]
+    both = [((fold == n) & (group == m), (fold != n) & (group != m)) for n, m in cells]
     return [(asked, seen) for asked, seen in both if asked.any() and seen.any()]
+
+
+def by_clip(data: Measured, scores: Floats) -> tuple[Measured, Floats]:
+    """One row for each film: the mean over its blocks, as the detector scores a film."""
+    _, first, clip = np.unique(
+        np.char.add(data.pair.astype(str), np.where(data.synthetic == 1, "+", "-")),
+        return_index=True,
+        return_inverse=True,
+    )
+    count = np.bincount(clip)
+    features = np.stack([np.bincount(clip, column) / count for column in data.features.T], axis=1)
+    rows = data.where(np.isin(np.arange(len(clip)), first))
+    order = np.argsort(np.argsort(first))  # ``where`` keeps the order of the rows
+    place = np.empty(len(first), int)
+    place[order] = np.arange(len(first))
+    means = np.bincount(clip, scores) / count
+    return replace(rows, features=features[place].astype(np.float32)), means[place]
 
 
 def stacked(

@@ -1,4 +1,5 @@
-"""Many small decoders by recipe: networks that double a film of half the size, each trained within seconds.
+"""Many small decoders by recipe: networks that enlarge a film of a half or a quarter of its size, each
+trained within seconds.
 
 A detector that saw few networks learns those few. So each family here is a way to build and train a
 network (how it doubles, what it is rewarded for, what its targets look like, how spoiled its inputs
@@ -34,8 +35,9 @@ class Recipe:
     """How one network is built and trained.
 
     ``up`` is shuffle, transposed, nearest or bilinear; ``loss`` l1, l2, edges or adversarial; ``target``
-    plain, sharp (unsharp-masked) or drawn (flat between edges, sharp at them). ``spoil`` 0 to 1: blur,
-    noise and JPEG on the inputs.
+    plain, sharp (unsharp-masked), drawn (flat between edges, sharp at them) or crisp (the same, more so and
+    finer). ``spoil`` 0 to 1: blur, noise and JPEG on the inputs. ``factor`` 2 or 4: how much it enlarges.
+    ``judged``: weight of what the judge says beside the error of the pixels.
     """
 
     family: str
@@ -45,6 +47,8 @@ class Recipe:
     spoil: float = 0.0
     width: int = 24
     depth: int = 4
+    factor: int = 2
+    judged: float = 0.01
     seed: int = 0
 
 
@@ -79,6 +83,23 @@ _WAYS: dict[str, tuple[dict[str, object], ...]] = {
         {"up": "transposed", "loss": "l1", "spoil": 0.6},
         {"up": "bilinear", "loss": "adversarial", "spoil": 0.6},
     ),
+    "up-crisp": (
+        {"up": "nearest", "loss": "adversarial", "target": "crisp", "spoil": 0.6, "judged": 0.03},
+        {"up": "shuffle", "loss": "adversarial", "target": "crisp", "spoil": 0.3, "judged": 0.03},
+        {"up": "transposed", "loss": "edges", "target": "crisp", "spoil": 0.5},
+    ),
+    "up-four": (
+        {
+            "up": "nearest",
+            "loss": "adversarial",
+            "target": "sharp",
+            "spoil": 0.3,
+            "factor": 4,
+            "judged": 0.03,
+        },
+        {"up": "shuffle", "loss": "adversarial", "spoil": 0.3, "factor": 4, "judged": 0.03},
+        {"up": "shuffle", "loss": "edges", "target": "crisp", "spoil": 0.5, "factor": 4},
+    ),
 }
 FAMILIES = tuple(_WAYS)
 """Ways to make a network."""
@@ -95,7 +116,7 @@ def recipes(family: str, *, seed: int = 0) -> tuple[Recipe, ...]:
 
 
 class Network(nn.Module):
-    """RGB float (B, 3, S, S) in [0, 1] to (B, 3, 2S, 2S)."""
+    """RGB float (B, 3, S, S) in [0, 1] to (B, 3, F S, F S), F the factor of the recipe."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -105,24 +126,28 @@ class Network(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), _bend(recipe)]
         for _ in range(recipe.depth):
             layers += [nn.Conv2d(width, width, 3, padding=1), _bend(recipe)]
-        self.body = nn.Sequential(*layers, *_doubling(recipe.up, width))
+        self.body = nn.Sequential(*layers, *_enlarging(recipe.up, width, recipe.factor))
+        self.factor = recipe.factor
 
     def forward(self, x: Tensor) -> Tensor:
         """Not clipped: training needs what lies beyond."""
         made: Tensor = self.body(x)
-        return made + functional.interpolate(x, scale_factor=2, mode=self.base, align_corners=False)
+        return made + functional.interpolate(x, scale_factor=self.factor, mode=self.base, align_corners=False)
 
 
 def _bend(recipe: Recipe) -> nn.Module:
     return nn.PReLU(recipe.width) if recipe.seed % 2 else nn.LeakyReLU(0.1)
 
 
-def _doubling(up: str, width: int) -> list[nn.Module]:
+def _enlarging(up: str, width: int, factor: int) -> list[nn.Module]:
     if up == "shuffle":
-        return [nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)]
+        return [nn.Conv2d(width, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
     if up == "transposed":
-        return [nn.ConvTranspose2d(width, 3, 4, 2, 1)]
-    return [nn.Upsample(scale_factor=2, mode=up), nn.Conv2d(width, 3, 3, padding=1)]
+        return [nn.ConvTranspose2d(width, 3, 2 * factor, factor, factor // 2)]
+    layers: list[nn.Module] = []
+    for _ in range(factor // 4):  # twice by two, with a layer between
+        layers += [nn.Upsample(scale_factor=2, mode=up), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
+    return [*layers, nn.Upsample(scale_factor=2, mode=up), nn.Conv2d(width, 3, 3, padding=1)]
 
 
 def train(recipe: Recipe, photos: Sequence[Photo], *, steps: int) -> Network:
@@ -144,7 +169,7 @@ def train(recipe: Recipe, photos: Sequence[Photo], *, steps: int) -> Network:
         made = network(given)
         loss = _loss(recipe.loss, made, wanted)
         if adversarial and step > steps // 3:
-            loss = loss - 0.01 * judge(made).mean()
+            loss = loss - recipe.judged * judge(made).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -172,15 +197,17 @@ def _loss(kind: str, made: Tensor, wanted: Tensor) -> Tensor:
 def _batch(recipe: Recipe, photos: Sequence[Photo], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     given, wanted = [], []
     for _ in range(_BATCH):
-        plain = _patch(photos, rng)
+        plain = patch(photos, rng)
         wanted.append(_target(recipe.target, plain))
         how = int(rng.choice(_REDUCE))
-        small = np.asarray(cv2.resize(plain, None, fx=0.5, fy=0.5, interpolation=how), np.uint8)
+        size = (_PATCH // recipe.factor, _PATCH // recipe.factor)
+        small = np.asarray(cv2.resize(plain, size, interpolation=how), np.uint8)
         given.append(_spoiled(small, recipe.spoil, rng))
     return _tensor(np.stack(given)), _tensor(np.stack(wanted))
 
 
-def _patch(photos: Sequence[Photo], rng: np.random.Generator) -> NDArray[np.uint8]:
+def patch(photos: Sequence[Photo], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A piece of one of the photographs at a drawn scale, uint8 (64, 64, 3)."""
     photo = photos[int(rng.integers(len(photos)))]
     least = 1.1 * _PATCH / min(photo.shape[:2])
     scale = float(np.exp(rng.uniform(np.log(max(least, 0.12)), np.log(max(least, 0.75)))))
@@ -194,8 +221,10 @@ def _patch(photos: Sequence[Photo], rng: np.random.Generator) -> NDArray[np.uint
 def _target(kind: str, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if kind == "plain":
         return plain
-    ground = np.asarray(cv2.bilateralFilter(plain, 5, 30, 2.0) if kind == "drawn" else plain, np.float32)
-    sharp = ground + 0.9 * (ground - cv2.GaussianBlur(ground, (0, 0), 1.2))
+    reach = {"sharp": 0, "drawn": 30, "crisp": 15}[kind]
+    ground = np.asarray(cv2.bilateralFilter(plain, 5, reach, 2.0) if reach else plain, np.float32)
+    gain, wide = (1.5, 0.8) if kind == "crisp" else (0.9, 1.2)
+    sharp = ground + gain * (ground - cv2.GaussianBlur(ground, (0, 0), wide))
     return np.clip(sharp + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -227,8 +256,8 @@ def made_by(recipe: Recipe, photos: Sequence[Photo], path: Path, *, steps: int) 
 
     def apply(seen: Film, rng: np.random.Generator) -> Film:
         how = int(rng.choice(_REDUCE))
-        half = (seen.shape[2] // 2, seen.shape[1] // 2)
-        given = np.stack([cv2.resize(frame, half, interpolation=how) for frame in seen])
+        less = (seen.shape[2] // recipe.factor, seen.shape[1] // recipe.factor)
+        given = np.stack([cv2.resize(frame, less, interpolation=how) for frame in seen])
         with torch.no_grad():
             made = network(_tensor(given)).clamp(0, 1)
         shown = (made * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
@@ -237,4 +266,4 @@ def made_by(recipe: Recipe, photos: Sequence[Photo], path: Path, *, steps: int) 
     return Decoder(family=recipe.family, apply=apply)
 
 
-__all__ = ["FAMILIES", "Network", "Recipe", "made_by", "recipes", "train"]
+__all__ = ["FAMILIES", "Network", "Recipe", "made_by", "patch", "recipes", "train"]

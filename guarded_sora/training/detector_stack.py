@@ -13,7 +13,7 @@ import numpy as np
 
 from guarded_sora.detectors.synthetic.model import TriageModel, read_model, write_model
 from guarded_sora.training.config import DetectorConfig
-from guarded_sora.training.detector_fit import Floats, Measured, auc, card_of, fit, splits, stacked
+from guarded_sora.training.detector_fit import Floats, Measured, auc, by_clip, card_of, fit, splits, stacked
 from guarded_sora.training.detector_residual import Coded, coded, fit_network, scores_of
 
 
@@ -87,7 +87,8 @@ def assembled(data: Measured, rows: Coded | None, unseen: Unseen, config: Detect
         network=network,
         network_weight=residual if network is not None else 0.0,
     )
-    data_of = write_model(model, card_of(unseen.data, unseen.fused, held_out_auc=config.held_out_auc))
+    clips, scores = by_clip(unseen.data, unseen.fused)
+    data_of = write_model(model, card_of(clips, scores, held_out_auc=config.held_out_auc))
     read_model(data_of)
     return data_of
 

@@ -84,3 +84,38 @@ def test_speed_grows_with_motion() -> None:
     still = np.repeat(block()[:1], FRAMES, 0)
     moving = np.stack([np.roll(still[0], 3 * t, 1) for t in range(FRAMES)])
     assert of("speed", moving) > of("speed", still) + 0.5
+
+
+def louder(seen: Block, gain: float) -> Block:
+    """The same with its fine detail stronger by ``gain``."""
+    soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 3.0) for frame in seen])
+    return soft + gain * (seen - soft)
+
+
+@pytest.mark.parametrize("name", ["joint_fine", "joint_mid", "phase_fine", "tails_fine", "fresh_white"])
+def test_structure_does_not_follow_the_strength_of_detail(name: str) -> None:
+    seen = 64 + block() / 2
+    assert of(name, louder(seen, 1.5)) == pytest.approx(of(name, seen), abs=0.12)
+
+
+def test_what_a_network_deals_out_to_every_second_pixel_shows_as_a_lattice() -> None:
+    seen = 64 + block() / 2
+    dealt = seen.copy()
+    dealt[:, ::2, ::2] += np.random.default_rng(3).normal(0, 6, dealt[:, ::2, ::2].shape)
+    assert of("lattice_2", dealt) > of("lattice_2", seen) + 1.0
+
+
+def test_detail_that_stands_at_edges_alone_is_told_from_detail_everywhere() -> None:
+    rng = np.random.default_rng(2)
+    ground = np.full((SIDE, SIDE), 80, np.float32)
+    cv2.rectangle(ground, (20, 20), (90, 100), 180, -1)
+    clean = np.repeat(cv2.GaussianBlur(ground, (0, 0), 0.8)[None], FRAMES, 0)
+    noisy_ = clean + rng.normal(0, 4, clean.shape).astype(np.float32)
+    assert of("edges_fine", clean) > of("edges_fine", noisy_) + 1.0
+
+
+def test_enlargement_empties_the_corners_of_the_spectrum_first() -> None:
+    rng = np.random.default_rng(4)
+    white = rng.normal(128, 20, (FRAMES, SIDE, SIDE)).astype(np.float32)
+    round_ = np.stack([cv2.GaussianBlur(frame, (0, 0), 0.5) for frame in white])
+    assert of("square_2", enlarged(white, cv2.INTER_CUBIC)) < of("square_2", round_) - 0.5

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
+from guarded_sora.training.detector_coders import SHAPES, Coder, coders  # noqa: E402
+from guarded_sora.training.detector_coders import train as train_coder  # noqa: E402
 from guarded_sora.training.detector_recipes import FAMILIES, made_by, recipes, train  # noqa: E402
 from guarded_sora.training.detector_residual import (  # noqa: E402
     Trainee,
@@ -33,6 +35,21 @@ def test_every_recipe_gives_back_a_film_of_the_same_form(family: str, tmp_path: 
         assert made.shape == seen.shape and made.dtype == np.uint8
         again = made_by(recipe, PHOTOS, tmp_path / f"{number}.safetensors", steps=1)
         assert np.array_equal(again.apply(seen, np.random.default_rng(1)), made)
+
+
+def test_autoencoders_give_back_a_film_of_the_same_form_and_learn(tmp_path: Path) -> None:
+    seen = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    made = [each.apply(seen, np.random.default_rng(1)) for each in coders(PHOTOS, tmp_path, steps=1)]
+    again = [each.apply(seen, np.random.default_rng(1)) for each in coders(PHOTOS, tmp_path, steps=1)]
+    assert len(made) == len(SHAPES)
+    for one, other in zip(made, again, strict=True):
+        assert one.shape == seen.shape and one.dtype == np.uint8 and np.array_equal(one, other)
+    shown = torch.from_numpy(PHOTOS[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 255
+    trained = train_coder(SHAPES[0], PHOTOS, steps=25)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        before, after = ((each(shown) - shown).abs().mean() for each in (Coder(SHAPES[0]), trained))
+    assert after < 0.97 * before
 
 
 def test_members_of_a_family_differ() -> None:
