@@ -44,6 +44,8 @@ class Calibration:
     sources that the model had not seen, and ``least`` and ``most`` hold it within what their number
     supports. ``held_out_auc`` was measured on generators or decoders that took no part in training, 0
     where nobody measured it. ``reals`` are the scores of real films, by quality class and then by source.
+    ``withheld`` says in one clause why the score shall count for nothing all the same; empty where nothing
+    speaks against it.
     """
 
     set_sha256: str
@@ -57,11 +59,12 @@ class Calibration:
     most: float
     reals: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     public: PublicTest = field(default_factory=PublicTest)
+    withheld: str = ""
 
     @property
     def supported(self) -> bool:
         """Whether the head may say anything at all."""
-        return self.held_out_auc >= LEAST_AUC
+        return self.held_out_auc >= LEAST_AUC and not self.withheld
 
     def llr(self, score: float) -> float:
         """Natural-log likelihood ratio, synthetic over real, within [least, most]."""
@@ -130,6 +133,7 @@ def _card(document: Any) -> Calibration:
             above=int(tested.get("above", 0)),
             threshold=float(tested.get("threshold", math.inf)),
         ),
+        withheld=str(document.get("withheld", "")),
     )
     numbers = (card.slope, card.offset, card.least, card.most, *_flat(card.reals))
     sound = (

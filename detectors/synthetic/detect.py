@@ -210,8 +210,7 @@ def judge_score(
             head=head,
             state=HeadState.UNSUPPORTED,
             detector=name,
-            reason=f"its AUC of {card.held_out_auc:.2f} on generators it never saw is below {LEAST_AUC:g}, "
-            "so its score counts for nothing",
+            reason=_why_unsupported(card),
             score=score,
             p_value=p_value,
             quality=quality,
@@ -237,6 +236,14 @@ def judge_score(
         p_value=p_value,
         quality=quality,
     )
+
+
+def _why_unsupported(card: Calibration) -> str:
+    if card.held_out_auc < LEAST_AUC:
+        why = f"its AUC of {card.held_out_auc:.2f} on generators it never saw is below {LEAST_AUC:g}"
+    else:
+        why = card.withheld
+    return f"{why}, so its score counts for nothing"
 
 
 class _Middle:

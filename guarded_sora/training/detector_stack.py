@@ -88,7 +88,8 @@ def assembled(data: Measured, rows: Coded | None, unseen: Unseen, config: Detect
         network_weight=residual if network is not None else 0.0,
     )
     clips, scores = by_clip(unseen.data, unseen.fused)
-    data_of = write_model(model, card_of(clips, scores, held_out_auc=config.held_out_auc))
+    card = card_of(clips, scores, held_out_auc=config.held_out_auc) | {"withheld": config.withheld}
+    data_of = write_model(model, card)
     read_model(data_of)
     return data_of
 

@@ -107,3 +107,9 @@ def test_a_card_out_of_range_is_refused(change: dict[str, object]) -> None:
 def test_what_is_no_card_is_refused(document: object) -> None:
     with pytest.raises(WeightsInvalid):
         read_card(document, what="x")
+
+
+def test_a_card_can_withhold_a_head_that_passed() -> None:
+    assert read_card(GOOD | {"held_out_auc": 0.9}, what="x").supported
+    held = read_card(GOOD | {"held_out_auc": 0.9, "withheld": "it errs elsewhere"}, what="x")
+    assert not held.supported and held.withheld == "it errs elsewhere"
