@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def structure(block: Block, flows: Mapping[int, NDArray[np.float32]]) -> tuple[f
 
 def _lattice(block: Block) -> tuple[float, ...]:
     """Periods in the strength of prediction errors, which stand still while the content moves."""
-    strength = np.zeros(block.shape[1:], np.float32)
+    strength: NDArray[np.floating[Any]] = np.zeros(block.shape[1:], np.float32)
     for frame in block:
         error = frame - cv2.sepFilter2D(frame, -1, _AROUND, _AROUND)
         strength += np.log(np.abs(error) + 0.5)

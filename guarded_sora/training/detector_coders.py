@@ -121,7 +121,7 @@ def train(shape: Shape, photos: Sequence[Photo], *, steps: int) -> Coder:
         if shape.edges:
             loss = loss + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
     return network.eval()

@@ -93,7 +93,8 @@ def cored(block: Block, rng: np.random.Generator) -> Block:
         edge = cv2.blur(np.abs(soft - cv2.GaussianBlur(frame, (0, 0), 2.5 * wide)), (5, 5))
         gate = edge * edge / (edge * edge + level * level)
         made.append(soft + (frame - soft) * (low + (high - low) * gate))
-    return np.clip(np.stack(made), 0, 255).astype(np.float32)
+    shown: Block = np.clip(np.stack(made), 0, 255).astype(np.float32)
+    return shown
 
 
 def seen_once_more(data: Measured, *, seed: int) -> Measured:
