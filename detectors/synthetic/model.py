@@ -22,7 +22,7 @@ from guarded_sora.detectors.synthetic.calibration import Calibration, read_card
 from guarded_sora.detectors.synthetic.features import FAMILY_OF, NAMES, Block, measure
 from guarded_sora.detectors.synthetic.residual import ResidualNetwork, read_network, write_network
 
-WEIGHTS_SHA256 = "fb177a93aa2300561f6522f4d0065685a33250b2f98ecbfcd58067a8215591da"
+WEIGHTS_SHA256 = "2b196ce7681902209111bfdba47c9e5e2f78a39c0dd4235aa1a4479cae1a356e"
 _FORM = "guarded-sora/synthetic-triage/2"
 _WITHOUT_NETWORK = "guarded-sora/synthetic-triage/1"
 NETWORK = "network"

@@ -177,7 +177,7 @@ class DetectorConfig:
     """Folder of an exported video autoencoder; empty for the packaged one."""
     ridge: float = 0.05
     """Penalty per block on weights of unit-variance features."""
-    held_out_auc: float = 0.761
+    held_out_auc: float = 0.731
     """What benchmarks.detector measured for these settings; below 0.7 the head stays unsupported."""
     withheld: str = "it ranks films of other generators worse than chance does (AUC 0.29 on 69 films)"
     """Why the head stays unsupported whatever its held-out AUC; empty to let it speak."""
