@@ -150,22 +150,11 @@ def report(model: TriageModel, families: dict[str, Any]) -> list[Row]:
     numbers = {name: measured(model, data["plain"]) for name, data in families.items()}
     scores = {name: scores_of(model, numbers[name]) for name in families}
     peer = {name: data["second_difference"] for name, data in families.items()}
-    low, high = interval(scores, classes, sources)
     whole, labels = np.concatenate(list(scores.values())), np.concatenate(list(classes.values()))
     chance = chances(model, whole)
     hits, others = hit_rate(whole, labels), hit_rate(np.concatenate(list(peer.values())), labels)
     return [
-        row(
-            "macro over decoders",
-            macro(scores, classes),
-            macro(peer, classes),
-            _PEER,
-            unit="AUC",
-            digits=None,
-        ),
-        Row(metric="macro, 95 % interval over sources, low", ours=low, unit="AUC"),
-        Row(metric="macro, 95 % interval over sources, high", ours=high, unit="AUC"),
-        *_decoder_rows(scores, peer, classes),
+        *_decoder_rows(scores, peer, classes, sources),
         Row(
             metric="true positives at 5 % false positives",
             ours=hits,
@@ -195,20 +184,10 @@ def looked_at(model: TriageModel, families: dict[str, Any]) -> list[Row]:
     classes = {name: data["synthetic"] for name, data in families.items()}
     scores = {name: scores_of(model, measured(model, data["plain"])) for name, data in families.items()}
     peer = {name: data["second_difference"] for name, data in families.items()}
-    low, high = interval(scores, classes, {name: data["source"] for name, data in families.items()})
+    sources = {name: data["source"] for name, data in families.items()}
     whole, labels = np.concatenate(list(scores.values())), np.concatenate(list(classes.values()))
     rows = [
-        row(
-            "macro over decoders",
-            macro(scores, classes),
-            macro(peer, classes),
-            _PEER,
-            unit="AUC",
-            digits=None,
-        ),
-        Row(metric="macro, 95 % interval over sources, low", ours=low, unit="AUC"),
-        Row(metric="macro, 95 % interval over sources, high", ours=high, unit="AUC"),
-        *_decoder_rows(scores, peer, classes),
+        *_decoder_rows(scores, peer, classes, sources),
         Row(metric="true positives at 5 % false positives", ours=hit_rate(whole, labels), unit="share"),
         Row(
             metric="expected calibration error",
@@ -221,17 +200,28 @@ def looked_at(model: TriageModel, families: dict[str, Any]) -> list[Row]:
 
 
 def _decoder_rows(
-    scores: dict[str, Floats], peer: dict[str, Floats], classes: dict[str, NDArray[np.int_]]
+    scores: dict[str, Floats],
+    peer: dict[str, Floats],
+    classes: dict[str, NDArray[np.int_]],
+    sources: dict[str, NDArray[np.str_]],
 ) -> list[Row]:
+    """The macro AUC, its interval, and each decoder's own."""
+    low, high = interval(scores, classes, sources)
+    ours, theirs = macro(scores, classes), macro(peer, classes)
     return [
-        Row(
-            metric=f"decoder {name}",
-            ours=auc(scores[name], classes[name]),
-            peer=auc(peer[name], classes[name]),
-            peer_name=_PEER,
-            unit="AUC",
-        )
-        for name in scores
+        row("macro over decoders", ours, theirs, _PEER, unit="AUC", digits=None),
+        Row(metric="macro, 95 % interval over sources, low", ours=low, unit="AUC"),
+        Row(metric="macro, 95 % interval over sources, high", ours=high, unit="AUC"),
+        *(
+            Row(
+                metric=f"decoder {name}",
+                ours=auc(scores[name], classes[name]),
+                peer=auc(peer[name], classes[name]),
+                peer_name=_PEER,
+                unit="AUC",
+            )
+            for name in scores
+        ),
     ]
 
 
