@@ -49,9 +49,10 @@ from guarded_sora.generation.pipeline import BASE_FPS
 from guarded_sora.generation.reading import Reading
 from guarded_sora.generation.shapes import BASE_SIDE
 from guarded_sora.generation.vocabulary import CONCEPTS, KINDS, NATURAL, PAD
+from guarded_sora.training.config import ReaderConfig
 from guarded_sora.training.drawing import caption, draw_film, draw_pair, draw_style, tokens
 from guarded_sora.training.judge import judge
-from guarded_sora.training.language import ReaderConfig, train
+from guarded_sora.training.language import train
 from guarded_sora.training.world import FRAMES, Film
 
 FREE = Path(__file__).with_suffix(".tsv")

@@ -182,3 +182,17 @@ class DetectorConfig:
     withheld: str = "it ranks films of other generators worse than chance does (AUC 0.29 on 69 films)"
     """Why the head stays unsupported whatever its held-out AUC; empty to let it speak."""
     version: str = "3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderConfig:
+    """Training of a reader of prompts on captions of the world."""
+
+    seed: int = 5
+    captions: int = 4000
+    epochs: int = 8
+    batch: int = 64
+    lr: float = 1e-3
+    decay: float = 0.05
+    width: int = 160
+    depth: int = 2

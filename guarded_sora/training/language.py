@@ -37,25 +37,12 @@ from guarded_sora.generation.models.language import (
 )
 from guarded_sora.generation.vocabulary import CONCEPTS, PAD, SILENT, SYNONYMS
 from guarded_sora.policies.twins import BENIGN, load_corpus
+from guarded_sora.training.config import ReaderConfig
 from guarded_sora.training.drawing import caption, draw_any, tokens
 
 PARTIAL, STRANGE = 0.25, 0.15
 """Shares of captions with parts left out, and with words that the world does not know."""
 IN = ("", "in the ", "on the ", "at the ", "over a ", "against the ")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReaderConfig:
-    """Every number of a run."""
-
-    seed: int = 5
-    captions: int = 4000
-    epochs: int = 8
-    batch: int = 64
-    lr: float = 1e-3
-    decay: float = 0.05
-    width: int = 160
-    depth: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,7 +175,8 @@ def test_a_folder_without_a_whole_text_model_is_one_clear_error(
 def test_a_trained_reader_comes_back_from_its_folder(
     models: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
-    from guarded_sora.training.language import ReaderConfig, train
+    from guarded_sora.training.config import ReaderConfig
+    from guarded_sora.training.language import train
 
     model = None if kind == "spelling" else models[kind]
     config = ReaderConfig(captions=16, epochs=1, batch=8, width=32, depth=1)
@@ -221,7 +222,8 @@ def test_captions_are_of_trained_combinations_and_avoid_what_is_withheld() -> No
 @pytest.mark.slow
 def test_a_head_learns_to_read_captions_that_it_never_saw() -> None:
     """Of the objects and places of fresh captions most are read; a wrong column of targets would not be."""
-    from guarded_sora.training.language import ReaderConfig, captions, train_head
+    from guarded_sora.training.config import ReaderConfig
+    from guarded_sora.training.language import captions, train_head
 
     torch.manual_seed(0)
     states = SpellingStates(features=64)

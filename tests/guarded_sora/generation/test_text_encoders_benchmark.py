@@ -11,7 +11,8 @@ from benchmarks.text_encoders import Asked, by_kind, captions, exact, free_promp
 from guarded_sora.generation.language import plain_caption
 from guarded_sora.generation.reading import read_prompt
 from guarded_sora.generation.vocabulary import KINDS, NATURAL
-from guarded_sora.training.language import ReaderConfig, train
+from guarded_sora.training.config import ReaderConfig
+from guarded_sora.training.language import train
 
 
 def asked(**means: str) -> Asked:
