@@ -11,7 +11,7 @@ must stay at chance. Films are made once and kept in ``--cache``; ``--gather`` m
 model card, on which an autoencoder is trained. ``--looked-at`` asks only about the decoders that were
 the test of earlier versions: development may look at those and never at the others. ``--clips`` adds a
 report on films of others, brought to one form, which decides nothing. ``--model`` asks another file
-than the packaged one.
+than the packaged one. Who stands beside it, and what that needs: :mod:`benchmarks.detector_peers`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks.detector_films import HELD_OUT, LOOKED_AT
 from benchmarks.detector_pairs import CHANGES, gather
+from benchmarks.detector_peers import peers_of
 from benchmarks.rows import Row, print_report, print_rows, row
 from guarded_sora.detectors.synthetic.features import NAMES
 from guarded_sora.detectors.synthetic.model import TriageModel, packaged_model, read_model
@@ -37,7 +38,6 @@ from guarded_sora.training.detector_fit import auc
 
 Floats = NDArray[np.float64]
 _ROUNDS = 1000
-_PEER = "second difference of pixels"
 
 
 def measured(model: TriageModel, films: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -149,19 +149,10 @@ def report(model: TriageModel, families: dict[str, Any]) -> list[Row]:
     sources = {name: data["source"] for name, data in families.items()}
     numbers = {name: measured(model, data["plain"]) for name, data in families.items()}
     scores = {name: scores_of(model, numbers[name]) for name in families}
-    peer = {name: data["second_difference"] for name, data in families.items()}
     whole, labels = np.concatenate(list(scores.values())), np.concatenate(list(classes.values()))
     chance = chances(model, whole)
-    hits, others = hit_rate(whole, labels), hit_rate(np.concatenate(list(peer.values())), labels)
     return [
-        *_decoder_rows(scores, peer, classes, sources),
-        Row(
-            metric="true positives at 5 % false positives",
-            ours=hits,
-            peer=others,
-            peer_name=_PEER,
-            unit="share",
-        ),
+        *_decoder_rows(scores, peers_of(families), classes, sources),
         row(
             "expected calibration error",
             calibration_error(chance, labels),
@@ -183,12 +174,10 @@ def looked_at(model: TriageModel, families: dict[str, Any]) -> list[Row]:
     """The same of decoders that were looked at before: they show progress and prove nothing."""
     classes = {name: data["synthetic"] for name, data in families.items()}
     scores = {name: scores_of(model, measured(model, data["plain"])) for name, data in families.items()}
-    peer = {name: data["second_difference"] for name, data in families.items()}
     sources = {name: data["source"] for name, data in families.items()}
     whole, labels = np.concatenate(list(scores.values())), np.concatenate(list(classes.values()))
     rows = [
-        *_decoder_rows(scores, peer, classes, sources),
-        Row(metric="true positives at 5 % false positives", ours=hit_rate(whole, labels), unit="share"),
+        *_decoder_rows(scores, peers_of(families), classes, sources),
         Row(
             metric="expected calibration error",
             ours=calibration_error(chances(model, whole), labels),
@@ -201,28 +190,37 @@ def looked_at(model: TriageModel, families: dict[str, Any]) -> list[Row]:
 
 def _decoder_rows(
     scores: dict[str, Floats],
-    peer: dict[str, Floats],
+    peers: dict[str, dict[str, Floats]],
     classes: dict[str, NDArray[np.int_]],
     sources: dict[str, NDArray[np.str_]],
 ) -> list[Row]:
-    """The macro AUC, its interval, and each decoder's own."""
+    """The macro AUC, its interval, each decoder's own and what is caught, beside every peer in turn."""
     low, high = interval(scores, classes, sources)
-    ours, theirs = macro(scores, classes), macro(peer, classes)
-    return [
-        row("macro over decoders", ours, theirs, _PEER, unit="AUC", digits=None),
-        Row(metric="macro, 95 % interval over sources, low", ours=low, unit="AUC"),
-        Row(metric="macro, 95 % interval over sources, high", ours=high, unit="AUC"),
-        *(
+    labels, whole = np.concatenate(list(classes.values())), np.concatenate(list(scores.values()))
+    rows: list[Row] = []
+    for number, (name, said) in enumerate(peers.items()):
+        also = f", beside {name.split()[0]}" if number else ""  # a metric's name stands once
+        hits = hit_rate(np.concatenate(list(said.values())), labels)
+        ours, theirs = macro(scores, classes), macro(said, classes)
+        rows.append(row(f"macro over decoders{also}", ours, theirs, name, unit="AUC", digits=None))
+        if not number:
+            rows += [
+                Row(metric="macro, 95 % interval over sources, low", ours=low, unit="AUC"),
+                Row(metric="macro, 95 % interval over sources, high", ours=high, unit="AUC"),
+            ]
+        rows += [
             Row(
-                metric=f"decoder {name}",
-                ours=auc(scores[name], classes[name]),
-                peer=auc(peer[name], classes[name]),
-                peer_name=_PEER,
+                metric=f"decoder {family}{also}",
+                ours=auc(scores[family], classes[family]),
+                peer=auc(said[family], classes[family]),
+                peer_name=name,
                 unit="AUC",
             )
-            for name in scores
-        ),
-    ]
+            for family in scores
+        ]
+        caught = f"true positives at 5 % false positives{also}"
+        rows.append(Row(metric=caught, ours=hit_rate(whole, labels), peer=hits, peer_name=name, unit="share"))
+    return rows
 
 
 def _false_positives(

@@ -3,8 +3,9 @@
 Films of the held-out decoders are as the detector gets a clip: 256 pixels, 2.25 s, scored by the mean over
 two windows of two blocks; every decoder gets each source once, a slow one every second source. Changes are
 made to every second pair. Those looked at before are of 160 pixels and
-1.1 s, one block a film. Of each film the benchmark keeps the blocks that are looked at and what is not in
-the pixels; films are made once, and any model can be asked about them again.
+1.1 s, one block a film. Of each film the benchmark keeps the blocks that are looked at, the frames that
+others look at, and what is not in the pixels; films are made once, and any model can be asked about them
+again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detector_films import HELD_OUT, LOOKED_AT, PUBLISHED, camera_films, photos, published
+from benchmarks.detector_peers import pictures, second_difference
 from guarded_sora.detectors.synthetic.features import FRAMES, SIDE
 from guarded_sora.media.recompress import recompress
 from guarded_sora.training.detector_camera import Photo, load_photos
@@ -121,6 +123,7 @@ def gather(family: str, options: argparse.Namespace) -> bool:
                     "codec": [codec for codec, _ in clip.law.codecs][-1],
                     "plain": _seen(clip.frames),
                     "second_difference": second_difference(clip.frames),
+                    "pictures": pictures(clip.frames),
                     **{
                         f"changed {name}": _changed(clip.frames, change, made=number % 2 == 0)
                         for name, change in CHANGES.items()
@@ -182,16 +185,3 @@ def _changed(film: Film, change: Callable[[Film], Film], *, made: bool) -> NDArr
     """The blocks of the first window after a change; all zero where it is not ``made``, or the film is then
     too small to be judged."""
     return _seen(change(film[:FRAMES]) if made else film[:0], windows=1)
-
-
-def second_difference(film: Film) -> float:
-    """Minus the spread of the second difference of successive frames (Zheng et al., ICCV 2025), on pixels."""
-    small = np.stack(
-        [
-            cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
-            for f in film
-        ]
-    ).reshape(len(film), -1)
-    z = small.astype(np.float64) - small.mean(1, keepdims=True)
-    z /= np.linalg.norm(z, axis=1, keepdims=True) + 1e-9
-    return -float(np.diff(np.linalg.norm(np.diff(z, axis=0), axis=1)).std())
