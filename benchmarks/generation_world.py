@@ -1,4 +1,4 @@
-"""What prompts say beyond one object: two and what happens between them, styles, shapes, physics."""
+"""What prompts say beyond one object: pairs, styles, the camera, shapes, physics."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from benchmarks.generation_films import (
 )
 from benchmarks.rows import Row
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
+from guarded_sora.generation.reading import FOLLOWED
 from guarded_sora.generation.shapes import BASE_SHAPES
-from guarded_sora.generation.vocabulary import EVENTS, RELATIONS, SIDES
+from guarded_sora.generation.vocabulary import CAMERAS, EVENTS, RELATIONS, SIDES, concept
 from guarded_sora.training.drawing import draw_film, draw_pair, draw_style
 from guarded_sora.training.judge import course_error, judge
 from guarded_sora.training.judge_pairs import PairSight, judge_pair
@@ -93,9 +94,34 @@ def style_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> lis
     return rows
 
 
+def camera_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
+    """Held-out combinations before a camera that moves; none where the weights never learned that."""
+    if concept("camera", CAMERAS[-1]) >= pipeline.concepts:
+        return []
+    rng = np.random.default_rng(29)
+    held = [c for c in combinations(held=True) if c[3] in FOLLOWED]
+    picks = np.linspace(0, len(held) - 1, count).astype(int)
+    films = [
+        replace(draw_film(rng, held[at]), camera=CAMERAS[index % len(CAMERAS)])
+        for index, at in enumerate(picks)
+    ]
+    made = [judge(film) for film in generate(pipeline, films, **options)]
+    real = [judge(through_autoencoder(pipeline, render(film)[0])) for film in films]
+    rows = []
+    for kind in ("camera", "background", "motion", "object"):
+        ours, ceiling = (
+            float(np.mean([_named(f, kind) == getattr(s, kind) for f, s in zip(films, sights, strict=True)]))
+            for sights in (made, real)
+        )
+        rows.append(row(f"{kind}, the camera moving, held-out prompts", ours, ceiling, CEILING))
+    return [*rows, row("camera, the camera moving, held-out prompts", rows[0]["ours"], 1 / (1 + len(CAMERAS)),
+                       "chance")]  # fmt: skip
+
+
 def _named(film: Film, kind: str) -> str | None:
     name, _, place, motion = film.combination
-    return {"style": film.style, "background": place, "motion": motion, "object": name}[kind]
+    said = {"style": film.style, "background": place, "motion": motion, "object": name, "camera": film.camera}
+    return said[kind]
 
 
 def shape_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
@@ -131,11 +157,12 @@ def course_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> li
 
 
 def world_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> list[Row]:
-    """All of it; ``count`` prompts for pairs and styles, fewer for each shape and law."""
+    """All of it; ``count`` prompts for pairs, half as many for styles and the camera, fewer for the rest."""
     few = max(2, count // 4)
     return [
         *pair_rows(pipeline, count, **options),
         *style_rows(pipeline, max(2, count // 2), **options),
+        *camera_rows(pipeline, max(4, count // 2), **options),
         *shape_rows(pipeline, few, **options),
         *course_rows(pipeline, few, **options),
     ]

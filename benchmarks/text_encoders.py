@@ -82,7 +82,7 @@ def free_prompts(path: Path = FREE) -> list[Asked]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return [
-        Asked(group=r["group"], prompt=r["prompt"], means={kind: r[kind] or "" for kind in KINDS})
+        Asked(group=r["group"], prompt=r["prompt"], means={kind: r.get(kind) or "" for kind in KINDS})
         for r in rows
     ]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from guarded_sora.errors import BackendUnavailable
 from guarded_sora.generation.hush import hushed
-from guarded_sora.generation.reading import read_prompt, read_words
+from guarded_sora.generation.reading import FOLLOWED, read_prompt, read_words
 from guarded_sora.generation.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -33,7 +33,7 @@ WHERE = {
 }
 LONGEST = 600
 """Characters of an expansion; what a model says beyond is cut at a word."""
-FACTS = ("object", "colour", "background", "style")
+FACTS = ("object", "colour", "background", "style", "camera")
 """Kinds of concepts that a model's expansion must still name where the prompt names them."""
 
 
@@ -67,7 +67,7 @@ class GrammarExpander:
         place = reading.named("background") or draw.choice(BACKGROUNDS)
         if reading.named("object2"):
             return prompt if reading.named("background") else f"{prompt.rstrip(' .,;')} {WHERE[place]}"
-        motion = reading.named("motion") or draw.choice(MOTIONS)
+        motion = reading.named("motion") or draw.choice(FOLLOWED if reading.named("camera") else MOTIONS)
         tinted = thing not in NATURAL
         if (
             reading.named("background")
@@ -78,8 +78,8 @@ class GrammarExpander:
         noun = SYNONYMS[f"object:{thing}"][0]
         described = f"{SYNONYMS[f'colour:{colour}'][0]} {noun}" if tinted else noun
         article = "an" if described[0] in "aeiou" else "a"
-        style = reading.named("style")
-        ending = f", {SYNONYMS[f'style:{style}'][0]}" if style else ""
+        said = [f"{kind}:{reading.named(kind)}" for kind in ("style", "camera") if reading.named(kind)]
+        ending = "".join(f", {SYNONYMS[name][0]}" for name in said)
         return f"{article} {described} {SYNONYMS[f'motion:{motion}'][0]} {WHERE[place]}{ending}"
 
 

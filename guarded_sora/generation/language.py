@@ -58,7 +58,7 @@ def plain_caption(found: Mapping[str, str]) -> str:
         words += [first("relation"), first("colour2"), first("object2")]
     words += [first("motion"), WHERE[found["background"]] if found.get("background") else ""]
     said = " ".join(filter(None, words))
-    return f"{said}, {first('style')}" if found.get("style") else said
+    return ", ".join(filter(None, (said, first("style"), first("camera"))))
 
 
 class LanguageReader:

@@ -24,6 +24,8 @@ LONGEST = 2000
 """Characters of a prompt that are read."""
 TOGETHER = ("left", "right", "rise", "fall", "still")
 """The motions that two objects make side by side."""
+FOLLOWED = ("still", "spin", "bounce", "rise", "fall")
+"""The motions of one object while the camera moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,9 @@ def _judge(scan: _Scan, *, truncated: bool) -> Reading:
     if not alone and "motion" in found:
         del found["motion"]
         warnings.append("Two objects do not make that motion together; it had no effect.")
+    if "camera" in found and ("object2" in found or found.get("motion", "still") not in FOLLOWED):
+        del found["camera"]
+        warnings.append("The camera does not move beside that; it stands still.")
     kept = [concept(kind, found[kind]) for kind in KINDS if kind in found]
     row = ([UNKNOWN] if scan.unknown and not kept else []) + kept
     tokens = tuple((row + [PAD] * MAX_TOKENS)[:MAX_TOKENS])

@@ -136,6 +136,8 @@ def _why(word: Word, reading: Reading) -> str:
         return "the object has its natural colours" if natural else "another colour came first"
     if word.kind == "motion" and reading.named("motion") is None:
         return "two objects do not make that motion together"
+    if word.kind == "camera" and reading.named("camera") is None:
+        return "the camera moves beside one object that stands, spins, bounces, rises or falls"
     if word.kind == "object":
         return "nothing says how it stands to the first, or there are two already"
     return f"another {word.kind} came first"

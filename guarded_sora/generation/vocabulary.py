@@ -24,6 +24,8 @@ EVENTS = ("hit", "behind", "front")
 RELATIONS = SIDES + EVENTS
 """How the first object stands to the second, or what it does to it; ``beside`` leaves open which is left."""
 STYLES = ("grey", "sepia", "sketch", "pixels", "negative")
+CAMERAS = ("left", "right", "in", "out")
+"""Where the camera goes, or which way it zooms, in a film of one object."""
 
 PAD, UNKNOWN = 0, 1
 CONCEPTS: tuple[str, ...] = (
@@ -37,8 +39,9 @@ CONCEPTS: tuple[str, ...] = (
     *(f"object2:{name}" for name in OBJECTS),
     *(f"colour2:{name}" for name in COLOURS),
     *(f"style:{name}" for name in STYLES),
+    *(f"camera:{name}" for name in CAMERAS),
 )
-KINDS = ("object", "colour", "background", "motion", "relation", "object2", "colour2", "style")
+KINDS = ("object", "colour", "background", "motion", "relation", "object2", "colour2", "style", "camera")
 """What a prompt may say, in the order of the tokens; at most one of each."""
 MAX_TOKENS = len(KINDS)
 
@@ -163,6 +166,25 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     ),
     "style:pixels": ("pixel art", "pixelated", "in pixel art", "8 bit", "blocky pixels"),
     "style:negative": ("photo negative", "negative", "inverted colours", "inverted colors", "x ray"),
+    "camera:left": (
+        "camera panning left", "camera panning to the left", "camera pans left", "camera pans to the left",
+        "camera moving left", "camera moves left", "panning left", "panning to the left", "pan left",
+        "pan to the left",
+    ),
+    "camera:right": (
+        "camera panning right", "camera panning to the right", "camera pans right",
+        "camera pans to the right", "camera moving right", "camera moves right", "panning right",
+        "panning to the right", "pan right", "pan to the right",
+    ),
+    "camera:in": (
+        "camera zooming in", "camera zooms in", "camera moving in", "camera moves in", "camera moving closer",
+        "camera moves closer", "zooming in", "zooms in", "zoom in", "dolly in", "push in",
+    ),
+    "camera:out": (
+        "camera zooming out", "camera zooms out", "camera moving out", "camera moves out",
+        "camera moving back", "camera moves back", "zooming out", "zooms out", "zoom out", "dolly out",
+        "pull out",
+    ),
 }  # fmt: skip
 """What names each concept; ``object2`` and ``colour2`` are the object's and the colour's own words,
 where a relation stands between the two. A relation's words relate only between two objects."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from guarded_sora.generation.reading import TOGETHER
+from guarded_sora.generation.reading import FOLLOWED, TOGETHER
 from guarded_sora.generation.vocabulary import (
     BACKGROUNDS,
+    CAMERAS,
     COLOURS,
     EVENTS,
     MAX_TOKENS,
@@ -23,8 +24,11 @@ from guarded_sora.generation.vocabulary import (
 )
 from guarded_sora.training.world import Film, Pose, Thing, held_out, held_out_pair, held_out_style
 
-PAIRED, STYLED = 0.4, 0.25
-"""Shares of drawn films that show two objects, and that have a style."""
+PAIRED, STYLED, FILMED = 0.45, 0.2, 0.35
+"""Shares of drawn films that show two objects, that have a style, and of one object in which the camera moves
+where it can."""
+OFTEN = RELATIONS + ("hit",) * 2
+"""What is drawn of two objects: a collision is the only one that must be right at one moment."""
 
 
 def _colour(rng: np.random.Generator, name: str) -> str | None:
@@ -89,7 +93,7 @@ def draw_pair(
         a, b = (OBJECTS[i] for i in rng.integers(len(OBJECTS), size=2))
         if held_out_pair(a, b) == held:
             objects = a, b
-    relation = relation or RELATIONS[rng.integers(len(RELATIONS))]
+    relation = relation or OFTEN[rng.integers(len(OFTEN))]
     colours = [_colour(rng, name) for name in objects]
     if objects[0] == objects[1] and colours[0] == colours[1]:  # two of a kind are told apart by colour
         return draw_pair(rng, None, relation, held=held)
@@ -148,9 +152,18 @@ def draw_style(rng: np.random.Generator, film: Film, *, held: bool = False) -> F
     return replace(film, style=open_to[rng.integers(len(open_to))]) if open_to else film
 
 
+def draw_camera(rng: np.random.Generator, film: Film) -> Film:
+    """The same film with a camera that moves; as it is where none can move."""
+    if film.other is not None or film.motion not in FOLLOWED:
+        return film
+    return replace(film, camera=CAMERAS[rng.integers(len(CAMERAS))])
+
+
 def draw_any(rng: np.random.Generator) -> Film:
-    """Draw a film to train on: of one object or two, plain or in a style."""
+    """Draw a film to train on: of one object or two, plain or in a style, seen by a camera that may move."""
     film = draw_pair(rng) if rng.random() < PAIRED else draw_film(rng)
+    if rng.random() < FILMED:
+        film = draw_camera(rng, film)
     return draw_style(rng, film) if rng.random() < STYLED else film
 
 
@@ -188,6 +201,8 @@ def caption(film: Film, rng: np.random.Generator | None = None) -> str:
         thing = f"{thing} {pick(SYNONYMS[f'relation:{film.relation}'])} {named(film.other)}"
     does = f"{thing} {moves}".strip()
     said = pick((f"{does} {place}", f"{place}, {does}", f"a video of {does} {place}", f"{does}, {place}"))
+    if film.camera is not None:
+        said = f"{said}, {pick(SYNONYMS[f'camera:{film.camera}'])}"
     if film.style is None:
         return said
     style = pick(SYNONYMS[f"style:{film.style}"])
@@ -204,7 +219,7 @@ def tokens(film: Film, rng: np.random.Generator | None = None, *, omit: float = 
     said.append(("relation", film.relation))
     if other is not None:
         said += [("object2", other.object), ("colour2", other.colour)]
-    said.append(("style", film.style))
+    said += [("style", film.style), ("camera", film.camera)]
     row = [concept("object", thing.object)]
     for kind, name in said:
         if name and (kind in ("relation", "object2") or rng is None or rng.random() >= omit):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, OBJECTS, STYLES, TINTABLE
+from guarded_sora.training.judge_camera import camera_of
 from guarded_sora.training.places import background
 from guarded_sora.training.sprites import CELL, sprite
 from guarded_sora.training.styles import BLOCKS, apply_style
@@ -39,6 +40,7 @@ class Sight:
     background: str
     motion: str
     style: str | None
+    camera: str | None
     error: float
 
 
@@ -47,6 +49,7 @@ def judge(film: NDArray[np.uint8]) -> Sight:
     small = reduced(film)
     place, style = place_and_style(film)
     behind = background(place, *small.shape[1:3])
+    camera, small = camera_of(small, apply_style(behind, style))
     differs = np.abs(small - apply_style(behind, style)).max(-1)
     boxes = [_box(d) for d in differs]
     motion = _motion(small, differs, boxes)
@@ -56,7 +59,7 @@ def judge(film: NDArray[np.uint8]) -> Sight:
     best = int(np.argmin(scores))
     name, colour = candidates()[best]
     return Sight(object=name, colour=colour, background=place, motion=motion, style=style,
-                 error=float(scores[best]))  # fmt: skip
+                 camera=camera, error=float(scores[best]))  # fmt: skip
 
 
 def reduced(film: NDArray[np.uint8], size: int = SIDE) -> NDArray[np.float32]:

@@ -21,17 +21,19 @@ def _mix(a: tuple[int, int, int], b: tuple[int, int, int], t: NDArray[np.float32
 
 
 @functools.cache
-def background(name: str, height: int, width: int) -> NDArray[np.float32]:
-    """The place of a film: float32 (H, W, 3) sRGB in [0, 1]; drawn large, then reduced.
+def background(name: str, height: int, width: int, beyond: int = 0) -> NDArray[np.float32]:
+    """The place of a film: float32 (H, W + 2 * ``beyond``, 3) sRGB in [0, 1]; drawn large, then reduced.
 
-    A wider frame shows more of the place at both sides, a taller one less.
+    A wider frame shows more of the place at both sides, a taller one less. ``beyond``: pixels of what lies
+    at each side of the frame, where a camera may turn to.
     Raises ValueError for a name that is none of ``BACKGROUNDS``.
     """
+    inner = min(1.0, width / height)
+    width += 2 * beyond
     aspect = width / height
     wide = round(FULL * aspect)
     y, x = np.mgrid[0:FULL, 0:wide].astype(np.float32) + 0.5
     y, x = y / FULL, (x / wide - 0.5) * aspect + 0.5
-    inner = min(1.0, aspect)
     if name == "beach":
         sky, sea = _mix((120, 200, 245), (200, 232, 250), y / 0.5), (38, 140, 190)
         out = np.where((y > 0.5)[..., None], np.array(sea, np.float32), sky)

@@ -36,6 +36,9 @@ DROP_TIME = 0.3
 IMPACT = 0.45
 """When one object meets another, as a share of the film."""
 
+PAN, ZOOM = 0.3, 1.3
+"""How far the camera goes to a side in a film, as a share of the width, and how near it comes."""
+
 Pose = tuple[float, float, float, float]
 """(x, y, size, angle): fractions of width, height and of the shorter side; degrees."""
 
@@ -73,6 +76,45 @@ Equal masses: what strikes stops, what is struck goes on.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a camera sees: its middle lies ``shift`` widths right of the place's, ``zoom`` times enlarged."""
+
+    shift: float = 0.0
+    zoom: float = 1.0
+
+    def seen(self, pose: Pose) -> Pose:
+        """Where a pose of the place lies in the picture."""
+        x, y, size, angle = pose
+        return 0.5 + self.zoom * (x - 0.5 - self.shift), 0.5 + self.zoom * (y - 0.5), self.zoom * size, angle
+
+    def matrix(
+        self, height: int, width: int, *, scale: float = 1.0, beyond: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Pixels of a picture (H, W) to those of its place, drawn ``scale`` times as large with ``beyond``
+        pixels more at its left: affine, (2, 3), pixels counted from their middles."""
+        step = scale / self.zoom
+        across = scale * width * (0.5 + self.shift) + beyond - step * width / 2
+        down = (scale - step) * height / 2
+        return np.array([[step, 0, across + (step - 1) / 2], [0, step, down + (step - 1) / 2]])
+
+
+def view(camera: str | None, t: float, *, strength: float = 1.0) -> View:
+    """What the camera sees at time ``t``, 0 to 1 for the film of two seconds; later it turns back.
+
+    ``strength``: how far it goes, of ``PAN`` or ``ZOOM``. Raises ValueError for a name not in ``CAMERAS``.
+    """
+    way = there_and_back(t)
+    if camera is None:
+        return View()
+    if camera in ("left", "right"):
+        return View(shift=(1 if camera == "right" else -1) * strength * PAN * (way - 0.5))
+    if camera in ("in", "out"):
+        near = 1 + strength * (ZOOM - 1)
+        return View(zoom=float(near ** (way if camera == "in" else 1 - way)))
+    raise ValueError(f"unknown camera move {camera!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     """One object and its way. ``colour`` is None for objects with natural colours."""
 
@@ -98,8 +140,13 @@ class Film:
     motion: str | None
     relation: str | None = None
     style: str | None = None
+    camera: str | None = None
     first: int = 0
     light: float = 1.0
+
+    def view(self, frame: int, frames: int = FRAMES) -> View:
+        """What the camera sees in one frame."""
+        return view(self.camera, frame / max(1, frames - 1))
 
     @property
     def subject(self) -> Thing:
@@ -170,7 +217,7 @@ def layout(
         if thing is None:
             continue
         for k in range(count):
-            x, y, size, angle = thing.pose(k, frames)
+            x, y, size, angle = film.view(k, frames).seen(thing.pose(k, frames))
             cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
             pixels = size * min(height, width)
             dx, dy = (across - x * width)[None, :] / pixels, (down - y * height)[:, None] / pixels
@@ -191,6 +238,21 @@ def drawn(thing: Thing, pose: Pose, height: int, width: int) -> NDArray[np.float
     return np.asarray(cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR), np.float32)
 
 
+def viewed(name: str, camera: View, height: int, width: int) -> NDArray[np.float32]:
+    """A place as a camera sees it, float32 (H, W, 3); see :func:`guarded_sora.training.places.background`."""
+    if camera == View():
+        return background(name, height, width)
+    tall, wide = round(ZOOM * height), round(ZOOM * width)
+    beyond = -(-int(wide * PAN) // 2) + 2
+    source = background(name, tall, wide, beyond)
+    matrix = camera.matrix(height, width, scale=wide / width, beyond=beyond)
+    matrix[1] = camera.matrix(height, width, scale=tall / height)[1]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(source, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
 def render(
     film: Film,
     *,
@@ -206,13 +268,14 @@ def render(
     """
     count = frames - first if count is None else count
     height, width = (side, side) if isinstance(side, int) else side
-    place = background(film.background, height, width) * film.light
     pictures = np.empty((count, height, width, 3), np.uint8)
     cover = np.zeros((2, count, height, width), np.uint8)
     for k in range(count):
-        picture, seen = place, np.zeros((2, height, width), np.float32)
+        camera = film.view(first + k, frames)
+        picture = viewed(film.background, camera, height, width) * film.light
+        seen = np.zeros((2, height, width), np.float32)
         for index, thing in enumerate(film.things):
-            layer = drawn(thing, thing.pose(first + k, frames), height, width)
+            layer = drawn(thing, camera.seen(thing.pose(first + k, frames)), height, width)
             alpha = layer[..., 3]
             picture = layer[..., :3] * film.light + picture * (1 - alpha[..., None])
             seen *= 1 - alpha

@@ -149,3 +149,30 @@ def test_weights_of_a_smaller_vocabulary_say_what_they_do_not_know() -> None:
     for prompt in ("a ball bouncing on a meadow", "a dog next to a cat", "a dog, black and white"):
         reading = read_prompt(prompt, known=known)
         assert not reading.in_domain and max(reading.tokens) < known
+
+
+@pytest.mark.parametrize(
+    ("prompt", "camera"),
+    [
+        ("a dog standing still on the beach, camera panning left", "left"),
+        ("the camera pans to the right, a red kite rising over a meadow", "right"),
+        ("zoom in: an owl at night", "in"),
+        ("a ghost spinning in the snow, the camera zooms out", "out"),
+        ("a dog moving left on the beach", None),
+    ],
+)
+def test_the_camera_is_read_apart_from_what_the_object_does(prompt: str, camera: str | None) -> None:
+    reading = read_prompt(prompt)
+    assert reading.in_domain and reading.named("camera") == camera
+
+
+@pytest.mark.parametrize("prompt", ["a dog drifting left, zoom in", "a dog and a cat on the beach, pan left"])
+def test_a_camera_that_was_not_learned_beside_that_stands_and_says_so(prompt: str) -> None:
+    reading = read_prompt(prompt)
+    assert reading.named("camera") is None and not reading.in_domain
+    assert any("camera" in warning for warning in reading.warnings)
+
+
+def test_weights_without_cameras_take_the_words_for_unknown_ones() -> None:
+    reading = read_prompt("a dog on the beach, zoom in", known=CONCEPTS.index("camera:left"))
+    assert not reading.in_domain and reading.named("camera") is None

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from guarded_sora.generation.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, NATURAL, OBJECTS, TINTABLE
+from guarded_sora.generation.vocabulary import (
+    BACKGROUNDS,
+    CAMERAS,
+    COLOURS,
+    MOTIONS,
+    NATURAL,
+    OBJECTS,
+    TINTABLE,
+)
 from guarded_sora.training.drawing import caption, draw_film
 from guarded_sora.training.judge import judge
 from guarded_sora.training.places import background
@@ -12,11 +22,16 @@ from guarded_sora.training.sprites import CELL, PALETTE, sprite
 from guarded_sora.training.world import (
     COURSES,
     DROP_TIME,
+    PAN,
     RESTITUTION,
+    ZOOM,
+    View,
     combinations,
     held_out,
     layout,
     render,
+    view,
+    viewed,
 )
 
 
@@ -134,10 +149,13 @@ def test_natural_objects_take_no_colour_in_the_world() -> None:
     assert all((colour is None) == (name in NATURAL) for name, colour, _, _ in combinations(held=False))
 
 
-@pytest.mark.parametrize("motion", ["spin", "grow", "left", "fall"])
-def test_the_layout_finds_the_drawing_again(motion: str) -> None:
+@pytest.mark.parametrize(
+    ("motion", "camera"),
+    [("spin", None), ("grow", None), ("left", None), ("fall", None), ("spin", "in"), ("fall", "right")],
+)
+def test_the_layout_finds_the_drawing_again(motion: str, camera: str | None) -> None:
     """Looking the drawing up at the told coordinates gives the outline that was rendered."""
-    film = draw_film(np.random.default_rng(3), ("star", "red", "night", motion))
+    film = replace(draw_film(np.random.default_rng(3), ("star", "red", "night", motion)), camera=camera)
     _, cover = render(film, side=64)
     where = layout(film, 64, 64)
     drawing = cv2.resize(sprite("star", "red")[..., 3], (64, 64), interpolation=cv2.INTER_AREA)
@@ -145,3 +163,45 @@ def test_the_layout_finds_the_drawing_again(motion: str) -> None:
         u, v = ((axis + 0.5) * 64 - 0.5 for axis in where[k, :2])
         outline = cv2.remap(drawing, u, v, cv2.INTER_LINEAR)
         assert np.abs(outline - cover[0, k] / 255).mean() < 0.01
+
+
+def test_a_standing_camera_sees_the_place_as_it_is() -> None:
+    for shape in ((64, 64), (48, 80), (80, 48)):
+        assert view(None, 0.3) == View()
+        near = viewed("night", View(zoom=1.000001), *shape)
+        assert np.abs(near - background("night", *shape)).mean() < 0.01
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_what_the_camera_does_is_done_to_place_and_object_alike(camera: str) -> None:
+    film = draw_film(np.random.default_rng(7), ("owl", None, "snow", "still"))
+    moved = replace(film, camera=camera)
+    (x0, _, s0, _), (x1, _, s1, _) = (moved.view(k).seen(film.subject.pose(k)) for k in (0, 16))
+    way = {"left": x1 - x0, "right": x0 - x1, "in": 0.0, "out": 0.0}[camera]
+    assert way == pytest.approx(PAN if camera in ("left", "right") else 0, abs=1e-9)
+    assert s1 / s0 == pytest.approx({"in": ZOOM, "out": 1 / ZOOM}.get(camera, 1.0))
+    shown, _ = render(moved, side=96)
+    for k in (0, 16):
+        place = viewed("snow", moved.view(k), 96, 96) * film.light
+        assert np.abs(shown[k] / 255 - np.clip(place, 0, 1)).mean(-1)[:8].max() < 0.01, "above the object"
+    assert np.abs(shown[0].astype(int) - shown[16]).mean() > 2
+
+
+def test_the_camera_turns_back_after_two_seconds() -> None:
+    for camera in CAMERAS:
+        assert view(camera, 2.0) == view(camera, 0.0) != view(camera, 1.0)
+    with pytest.raises(ValueError, match="camera"):
+        view("up", 0.0)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("motion", ["still", "rise", "spin"])
+def test_the_judge_sees_the_camera_and_what_the_object_does_beside_it(camera: str, motion: str) -> None:
+    film = replace(draw_film(np.random.default_rng(8), ("robot", None, "snow", motion)), camera=camera)
+    sight = judge(render(film, side=64)[0])
+    assert (sight.camera, sight.motion, sight.object) == (camera, motion, "robot")
+
+
+def test_the_judge_takes_no_moving_object_for_a_moving_camera() -> None:
+    rng = np.random.default_rng(9)
+    assert all(judge(render(draw_film(rng), side=64)[0]).camera is None for _ in range(16))
