@@ -164,7 +164,7 @@ def open_services(settings: Settings, *, backend: Any = None) -> Services:
             timestamp=timestamp_policy(settings),
             trust=open_trust(settings, keys, signer),
             worker=Worker(),
-            backend=_once(lambda: _load_backend(settings.backend if backend is None else backend)),
+            backend=_once(lambda: _load_backend(settings, settings.backend if backend is None else backend)),
             rewrite=lambda text, decision: rewrite_prompt(pack, text, decision),
         )
         services.policy_texts.keep(pack)
@@ -186,9 +186,14 @@ def _renewal_event(keys: KeyRing) -> Event:
     return Event(kind="signing.renewed", actor="system", subject="signing-keys", id=uuid7(), body=body)
 
 
-def _load_backend(spec: Any) -> VideoBackend:
+def _load_backend(settings: Settings, spec: Any) -> VideoBackend:
     if isinstance(spec, VideoBackend):
         return spec
+    if settings.reader is not None and spec in ("builtin", "auto"):
+        from guarded_sora.generation.backends.builtin import BuiltinBackend
+        from guarded_sora.generation.language import load_reader
+
+        return BuiltinBackend(reader=load_reader(settings.reader, settings.reader_model))
     # Late: torch takes seconds to import, and verify must not need it.
     from guarded_sora.generation.backends import load_backend
 

@@ -94,6 +94,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, repr=False)  # may hold a password
     pack: Path | None = None
     backend: str = "builtin"
+    reader: Path | None = (
+        None  # a trained reader of prompts for the built-in generator, instead of its grammar
+    )
+    reader_model: Path | None = None  # folder of the language model that the reader was trained on
     organisation: str = "Guarded Sora installation"
     mark_psnr: float = Field(default=42.0, ge=30.0, le=60.0)
     encode_crf: int = Field(default=18, ge=0, le=40)

@@ -13,6 +13,7 @@ from guarded_sora.cli.options import (
     laws,
     output_options,
     parse_size,
+    reader_options,
     request_context,
     state_options,
 )
@@ -39,6 +40,7 @@ from guarded_sora.settings import Settings
 @click.option("-n", "--n", "count", type=int, default=1, show_default=True, help="How many films.")
 @click.option("--expand", default="", help="Complete a short prompt: grammar, or a language model's folder.")
 @click.option("--backend", help="builtin, a local checkpoint folder, or a hub id.")
+@reader_options
 @context_options
 @output_options
 @state_options
@@ -56,6 +58,8 @@ def command(
     count: int,
     expand: str,
     backend: str | None,
+    reader: Path | None,
+    reader_model: Path | None,
     profile: str,
     actor: str,
     tenant: str,
@@ -87,7 +91,7 @@ def command(
     )
     context = request_context(actor, tenant, age_tier, region, consents)
     with (
-        open_sora(chosen(settings, backend=backend)) as sora,
+        open_sora(chosen(settings, backend=backend, reader=reader, reader_model=reader_model)) as sora,
         progress(quiet=reply.quiet) as shown,
         refusal(as_json=reply.as_json),
     ):

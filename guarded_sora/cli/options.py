@@ -117,6 +117,19 @@ def chosen(settings: Settings, **named: object) -> Settings:
     return settings.model_copy(update={name: value for name, value in named.items() if value is not None})
 
 
+def reader_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--reader`` and ``--reader-model``: who reads the prompt for the built-in generator."""
+    with_model = click.option(
+        "--reader-model", type=click.Path(path_type=Path), help="Folder of the reader's language model."
+    )
+    with_reader = click.option(
+        "--reader",
+        type=click.Path(path_type=Path),
+        help="Folder of a trained reader, in place of the grammar.",
+    )
+    return with_reader(with_model(command))
+
+
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """``256x256`` to (width, height).
 

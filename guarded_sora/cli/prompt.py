@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from guarded_sora.cli.exit_status import OK
-from guarded_sora.cli.options import output_options, state_options
+from guarded_sora.cli.options import chosen, output_options, reader_options, state_options
 from guarded_sora.cli.output import Reply, clean, print_json, print_table
 from guarded_sora.errors import UsageError
 from guarded_sora.settings import Settings
@@ -26,18 +26,34 @@ if TYPE_CHECKING:
 @click.argument("prompt")
 @click.option("--image", type=click.Path(path_type=Path), help="The picture that the film would start from.")
 @click.option("--video", type=click.Path(path_type=Path), help="The film that would be continued.")
+@reader_options
 @output_options
 @state_options
-def command(prompt: str, image: Path | None, video: Path | None, reply: Reply, settings: Settings) -> int:
+def command(
+    prompt: str,
+    image: Path | None,
+    video: Path | None,
+    reader: Path | None,
+    reader_model: Path | None,
+    reply: Reply,
+    settings: Settings,
+) -> int:
     """Say what the built-in generator understands of PROMPT, word by word. Nothing is made or logged.
 
     Exit status: 0, whatever was understood.
     """
-    from guarded_sora.generation.report import report_prompt
+    from guarded_sora.generation.report import report_prompt, report_reading
 
     if image is not None and video is not None:
         raise UsageError("Give --image or --video, not both.")
-    report = report_prompt(prompt, _picture(image, video))
+    asked = chosen(settings, reader=reader, reader_model=reader_model)
+    if asked.reader is None:
+        report = report_prompt(prompt, _picture(image, video))
+    else:  # late: it needs torch
+        from guarded_sora.generation.language import load_reader
+
+        trained = load_reader(asked.reader, asked.reader_model)
+        report = report_reading(trained.read(prompt), _picture(image, video))
     if reply.as_json:
         print_json(report.as_json())
     else:
@@ -62,13 +78,20 @@ def _picture(image: Path | None, video: Path | None) -> NDArray[np.uint8] | None
 
 
 def show_report(report: PromptReport) -> None:
-    """A table of the words, then what is left open and what is in the way."""
+    """A table of the words, or what is understood as a whole; then what is left open and in the way."""
+    from guarded_sora.generation.report import understood
+
     rows = [
         (word.text, word.means.replace(": ", " "), word.fate, word.note)
         for word in islice((word for word in report.words if word.fate != "joins"), 60)
     ]
     if rows:
         print_table("", ("word", "means", "", "note"), rows)
+    else:
+        said = understood(report.reading)
+        click.echo(
+            f"understood     {', '.join(f'{kind} {name}' for kind, name in said.items()) or 'nothing'}"
+        )
     if report.picture is not None:
         click.echo(f"picture        {report.picture}")
     if report.open:

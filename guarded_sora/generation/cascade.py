@@ -23,7 +23,7 @@ from guarded_sora.generation.models.base import split
 
 PIECE = 3
 """Latent frames of one piece."""
-NOISE = 0.1
+NOISE = 0.03
 """Level of the noise on the guide when a film is made."""
 
 

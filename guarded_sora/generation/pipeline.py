@@ -183,7 +183,7 @@ class GuardedSoraPipeline(Pipeline):
         num_frames: int = 33,
         frame_rate: float = NATIVE_FPS,
         num_inference_steps: int = 12,
-        refine_steps: int = 4,
+        refine_steps: int = 2,
         guidance_scale: float = 6.0,
         guided_steps: int | None = None,
         generator: torch.Generator | None = None,

@@ -6,7 +6,7 @@ It is for whoever wrote the prompt, so it quotes their words; it goes to them an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -107,8 +107,13 @@ def report_prompt(
     """
     reading = read_prompt(prompt, known=known)
     words = tuple(_fate(word, reading) for word in read_words(prompt, known=known))
+    return replace(report_reading(reading, picture), words=words)
+
+
+def report_reading(reading: Reading, picture: NDArray[np.uint8] | None = None) -> PromptReport:
+    """Report on what another reader understood as a whole: there is no word by word."""
     shown, conflicts = (None, ()) if picture is None else compare(reading, picture)
-    return PromptReport(words=words, reading=reading, open=_open(reading), picture=shown, conflicts=conflicts)
+    return PromptReport(words=(), reading=reading, open=_open(reading), picture=shown, conflicts=conflicts)
 
 
 def understood(reading: Reading) -> dict[str, str]:

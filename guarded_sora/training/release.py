@@ -24,7 +24,7 @@ from guarded_sora.generation.packaged import FACTS
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from guarded_sora.training import drawing, places, sprites, styles, world
 
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 SHIFT = 3.0
 """Time shift of the scheduler: more of the steps where shape and motion are decided."""
 

@@ -16,6 +16,7 @@ import pytest
 
 from guarded_sora import GuardedSora
 from guarded_sora.cli.main import COMMANDS, main
+from guarded_sora.generation.backends.builtin import BuiltinBackend
 from tests.guarded_sora.conftest import Painter
 
 PROMPT = "a red balloon rising over a sandy beach"
@@ -27,7 +28,7 @@ Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 @pytest.fixture
 def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in this process: exit status, JSON lines of stdout, stderr."""
-    monkeypatch.setattr("guarded_sora.services._load_backend", lambda spec: Painter())
+    monkeypatch.setattr("guarded_sora.services._load_backend", lambda *_: Painter())
 
     def call(*arguments: str, json_output: bool = True) -> tuple[int, list[dict[str, Any]], str]:
         words = [*arguments, *(["--json"] if json_output else [])]
@@ -306,6 +307,30 @@ def test_prompt_reports_on_words_and_picture_and_leaves_nothing(run: Run, home: 
         status, (answer,), _ = run("prompt", "a dog", *bad)
         assert status == 2 and answer["error"]["message"]
     assert not (home / "keys").exists()
+
+
+def test_a_reader_of_ones_own_reads_the_prompt(run: Run, tmp_path: Path) -> None:
+    from guarded_sora.training.config import ReaderConfig
+    from guarded_sora.training.language import train
+
+    train(tmp_path / "reader", None, 1, ReaderConfig(captions=16, epochs=1, batch=8, width=32, depth=1))
+    status, (told,), _ = run("prompt", PROMPT, "--reader", str(tmp_path / "reader"))
+    assert status == 0 and told["words"] == [] and set(told) >= {"understood", "warnings", "open"}
+    _, (shown,), _ = run("prompt", PROMPT, "--reader", str(tmp_path / "reader"), json_output=False)
+    assert "understood" in shown["text"]
+    status, (answer,), _ = run("prompt", PROMPT, "--reader", str(tmp_path / "none"))
+    assert status == 3 and "no trained reader" in answer["error"]["message"]
+
+
+def test_the_reader_of_the_settings_reads_for_the_builtin_generator(home: Path, tmp_path: Path) -> None:
+    from guarded_sora.services import _load_backend
+    from guarded_sora.settings import Settings
+    from guarded_sora.training.config import ReaderConfig
+    from guarded_sora.training.language import train
+
+    train(tmp_path, None, 1, ReaderConfig(captions=16, epochs=1, batch=8, width=32, depth=1))
+    backend = _load_backend(Settings(home=home, reader=tmp_path), "builtin")
+    assert isinstance(backend, BuiltinBackend) and backend.load().reader.name == "language:spelling"
 
 
 def test_a_film_that_is_seen_in_part_is_said_to_be(run: Run, film: Callable[..., Path]) -> None:

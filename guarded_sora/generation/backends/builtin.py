@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FPS, SLOW = 16.0, 8.0
 """Frames a second with and without the temporal stage of the cascade."""
-STEPS, REFINE_STEPS = 12, 4
+STEPS, REFINE_STEPS = 12, 2
 GUIDANCE = 6.0
 MAX_SECONDS = 60.0
 SHORTEST_ENDING = 2.0
