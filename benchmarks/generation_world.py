@@ -114,7 +114,7 @@ def camera_rows(pipeline: GuardedSoraPipeline, count: int, **options: Any) -> li
             for sights in (made, real)
         )
         rows.append(row(f"{kind}, the camera moving, held-out prompts", ours, ceiling, CEILING))
-    return [*rows, row("camera, the camera moving, held-out prompts", rows[0]["ours"], 1 / (1 + len(CAMERAS)),
+    return [*rows, row("camera, the camera moving, held-out prompts", rows[0].ours, 1 / (1 + len(CAMERAS)),
                        "chance")]  # fmt: skip
 
 
