@@ -21,14 +21,14 @@ from tests.guarded_sora.generation.tiny_language import tiny_language_model
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a balloon", "the puppies", "a red car", "a kite at night", "an owl rising"]
+    "prompt", ["a balloon", "the puppies", "a red car", "a kite at night", "an owl rising", "an owl, zoom in"]
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_the_grammar_keeps_what_was_said_and_names_the_rest(prompt: str, seed: int) -> None:
     said, full = read_prompt(prompt), GrammarExpander().expand(prompt, seed=seed)
     reading = read_prompt(full)
     assert reading.in_domain
-    for kind in ("object", "colour", "background", "motion"):
+    for kind in ("object", "colour", "background", "motion", "camera"):
         if said.named(kind):
             assert reading.named(kind) == said.named(kind)
     assert reading.named("background") and reading.named("motion")

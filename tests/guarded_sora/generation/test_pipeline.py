@@ -9,7 +9,9 @@ from diffusers import FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
 
 from guarded_sora.generation.backends import load_backend
 from guarded_sora.generation.cascade import pieces, refine, slower_to_faster
+from guarded_sora.generation.conditioning import set_times
 from guarded_sora.generation.models.autoencoder import Cache
+from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from guarded_sora.generation.shapes import BASE_SHAPES, base_shape
 from tests.guarded_sora.generation.tiny import tiny_pipeline
@@ -227,6 +229,16 @@ def test_every_shape_is_made_small_and_large_from_pictures_and_words(
     film = np.repeat(picture[None], 5, 0)
     anew = run(pipeline, height=height, width=width, frame_rate=8, num_frames=5, video=film, mask=mask)
     assert anew.shape == small.shape
+
+
+def test_the_last_step_goes_a_whole_step_to_the_clean_end() -> None:
+    scheduler = euler_scheduler(shift=3.0)
+    set_times(scheduler, 12, torch.device("cpu"))
+    times = scheduler.timesteps.tolist()
+    assert len(times) == 12 and times[0] == 1000
+    even = 1 / 12
+    assert times[-1] == pytest.approx(1000 * 3 * even / (1 + 2 * even), rel=1e-4), "1/12, shifted"
+    assert scheduler.sigmas[-1] == 0
 
 
 @pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler, FlowMatchHeunDiscreteScheduler])
