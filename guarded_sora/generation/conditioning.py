@@ -35,6 +35,14 @@ def set_times(scheduler: Any, steps: int, device: torch.device) -> None:
         scheduler.set_timesteps(steps, device=device)
 
 
+def eased(guidance: float, mask: Tensor) -> float:
+    """The guidance of a pass of which ``mask`` is given: half of the excess over 1 if anything is.
+
+    The first frame settles what the thing is; going on from what is given needs half the push.
+    """
+    return 1 + (guidance - 1) / 2 if mask.any() else guidance
+
+
 @torch.no_grad()
 def solve(
     transformer: SpacetimeTransformer,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guarded_sora.generation.cascade import pieces, refine, slower_to_faster, smaller_to_larger
-from guarded_sora.generation.conditioning import StepCall, solve
+from guarded_sora.generation.conditioning import StepCall, eased, solve
 from guarded_sora.generation.given import Canvas, Given, planned
 from guarded_sora.generation.language import GrammarReader, PromptReader
 from guarded_sora.generation.models.autoencoder import SPACE, TIME, Cache, VideoAutoencoder, latent_frames
@@ -37,6 +37,10 @@ BASE_FPS, NATIVE_FPS = 8.0, 16.0
 CHUNK = 4
 """Latent frames that the autoencoder works on at once; the result does not depend on it."""
 
+GUIDANCE = 6.0
+"""Scale of classifier-free guidance for a network that has learned none."""
+AVOIDING = 2.0
+"""Scale away from a negative prompt for a network whose flow is guided already."""
 StepEnd = Callable[["GuardedSoraPipeline", int, Any, dict[str, Any]], dict[str, Any]]
 
 
@@ -184,7 +188,7 @@ class GuardedSoraPipeline(Pipeline):
         frame_rate: float = NATIVE_FPS,
         num_inference_steps: int = 12,
         refine_steps: int = 2,
-        guidance_scale: float = 6.0,
+        guidance_scale: float | None = None,
         guided_steps: int | None = None,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
@@ -203,8 +207,9 @@ class GuardedSoraPipeline(Pipeline):
         ``frame_rate`` is 16, or 8 for a film without the temporal stage; a film of a shape of the base
         model (``BASE_SHAPES``) goes without the spatial one; other sizes are cut from the nearest shape.
         ``num_frames`` is 1 + 8k (1 + 4k at 8 a second); other lengths are rounded up.
-        ``guidance_scale`` holds for the first frame; what goes on from given frames gets half of its
-        excess over 1; only the first ``guided_steps`` of each pass have it (None: all).
+        ``guidance_scale`` holds for the first frame (None: what suits the network, see ``guidance``); what
+        goes on from given frames gets half of its excess over 1; only the first ``guided_steps`` of each
+        pass have it (None: all).
         ``latents`` (B, C + layout, 5, h, w) replaces the first window's noise.
         ``output_type``: "np" float (B, T, H, W, 3) and "pt" (B, T, 3, H, W) in [0, 1], "uint8"
         (B, T, H, W, 3), "latent"
@@ -240,7 +245,8 @@ class GuardedSoraPipeline(Pipeline):
         given = self._given(image, video, until, mask, shape, fast=fast, loop=loop)
         request = _Run(
             tokens=tokens, avoid=avoid, generator=generator, steps=num_inference_steps,
-            refine_steps=refine_steps, guidance=guidance_scale, guided_steps=guided_steps,
+            refine_steps=refine_steps, guided_steps=guided_steps,
+            guidance=self.guidance(avoid=avoid is not None) if guidance_scale is None else guidance_scale,
             callback=callback_on_step_end, inputs=tuple(callback_on_step_end_tensor_inputs), noise=latents,
             shape=shape,
         )  # fmt: skip
@@ -262,6 +268,14 @@ class GuardedSoraPipeline(Pipeline):
             out = out.permute(0, 1, 4, 2, 3) if output_type == "pt" else out.numpy()
         self.maybe_free_model_hooks()
         return VideoOutput(frames=out, readings=readings) if return_dict else (out, readings)
+
+    def guidance(self, *, avoid: bool = False) -> float:
+        """The scale of guidance that suits the base model: 1, none, where it was trained to need none.
+
+        ``avoid``: something is to be kept out of the film, which only guidance can do.
+        """
+        learned = self.transformer.config.guidance > 1
+        return (AVOIDING if avoid else 1.0) if learned else GUIDANCE
 
     def _given(
         self,
@@ -344,12 +358,10 @@ class GuardedSoraPipeline(Pipeline):
 
     def _solve(self, run: _Run, start: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """One pass of the base model: latents from noise ``start``, ``known`` where ``mask`` is 1."""
-        # The first frame settles what the thing is; going on from what is given needs half the push.
-        guidance = 1 + (run.guidance - 1) / 2 if mask.any() else run.guidance
         return solve(
             self.transformer, self.text_encoder, self.scheduler, run.tokens, start, steps=run.steps,
-            guidance=guidance, guided_steps=run.guided_steps, known=known, mask=mask, avoid=run.avoid,
-            on_step=self._reporter(run),
+            guidance=eased(run.guidance, mask), guided_steps=run.guided_steps, known=known, mask=mask,
+            avoid=run.avoid, on_step=self._reporter(run),
         )  # fmt: skip
 
     def _refine(

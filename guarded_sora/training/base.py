@@ -23,8 +23,10 @@ from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.shapes import BASE_SHAPES, BASE_SIDE
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.drawing import draw_film, draw_pair, draw_style, tokens
-from guarded_sora.training.flow import ALIGN, Noised, flow_losses, noised
+from guarded_sora.training.flow import ALIGN, flow_losses
 from guarded_sora.training.grow import grow
+from guarded_sora.training.guided import Guide
+from guarded_sora.training.noised import Noised, noised
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.pool import LAYOUT, LONG, Pool, draw_piece, encode_films
 from guarded_sora.training.run import Producer, Run, slope, to_film
@@ -98,6 +100,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     transformer = SpacetimeTransformer(
         channels, config.width, config.depth, config.heads, config.patch, layout=LAYOUT,
         text_width=config.width, align=ALIGN, shapes=BASE_SHAPES,
+        guidance=config.guidance if config.guide else 1.0,
     )  # fmt: skip
     text_encoder = ConceptEncoder(config.width)
     if config.start:
@@ -111,6 +114,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent, seen = state["step"], state["seconds"], dict(state["seen"])
+    guide = Guide.load(Path(config.guide), config.guidance) if config.guide else None
     supply = Supply(autoencoder, config, step)
     began = time.monotonic() - spent
     with Progress() as bar:
@@ -119,7 +123,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
             parts = supply.row()
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * slope(step, config.steps, config.warmup, config.decay_from)
-            losses = flow_losses(transformer, text_encoder, parts, config, supply.generator)
+            losses = flow_losses(transformer, text_encoder, parts, config, supply.generator, guide)
             optimiser.zero_grad()
             whole = losses.films + losses.stills + config.align_weight * losses.apart
             whole.backward()  # type: ignore[no-untyped-call]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from guarded_sora.generation.backends.builtin import GUIDANCE, REFINE_STEPS, STEPS, BuiltinBackend
+from guarded_sora.generation.backends.builtin import REFINE_STEPS, STEPS, BuiltinBackend
 from guarded_sora.generation.cascade import PIECE, slower_to_faster, smaller_to_larger
 from guarded_sora.generation.models.transformer import SpacetimeTransformer, to_patches
-from guarded_sora.generation.pipeline import BASE_FPS, NATIVE_FPS, GuardedSoraPipeline
+from guarded_sora.generation.pipeline import BASE_FPS, GUIDANCE, NATIVE_FPS, GuardedSoraPipeline
 from guarded_sora.generation.shapes import BASE_SIDE
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS
 from guarded_sora.generation.windows import WINDOW
@@ -63,6 +63,7 @@ def steps(pipeline: GuardedSoraPipeline) -> list[Box]:
     fast_latents = coder.encode(fast)
     large = smaller_to_larger(fast)
     large_latents = coder.encode(large)
+    guided = f"guidance {GUIDANCE:g}" if pipeline.guidance() > 1 else "guidance learned"
     codec = f"causal autoencoder 4 x 8 x 8, {_millions(coder)}"
     return [
         Box(title="prompt", detail=f"{len(CONCEPTS)} concepts with synonyms, {MAX_TOKENS} tokens"),
@@ -71,7 +72,7 @@ def steps(pipeline: GuardedSoraPipeline) -> list[Box]:
             kind="network"),
         Box(title="noise and known latents", detail=f"{_size(placed)}: {latents.shape[1]} channels of looks, "
             f"{base.config.layout} of layout; a prompt's pictures are known, by mask"),
-        _network("base transformer", base, placed, f"{STEPS} Euler steps, guidance {GUIDANCE:g}"),
+        _network("base transformer", base, placed, f"{STEPS} Euler steps, {guided}"),
         Box(title=f"small film, {BASE_FPS:g} frames a second",
             detail=f"latents {_size(latents)} to pixels {_size(small)} by the {codec}", kind="film"),
         _network("temporal stage", pipeline.temporal, fast_latents[:, :, :PIECE],

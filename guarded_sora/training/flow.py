@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from guarded_sora.generation.models.text import ConceptEncoder
-from guarded_sora.generation.models.transformer import PackedClip, SpacetimeTransformer, to_patches
+from guarded_sora.generation.models.transformer import SpacetimeTransformer, to_patches
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training.config import BaseConfig
-from guarded_sora.training.pool import LAYOUT, PLACED, Batch
+from guarded_sora.training.guided import Guide
+from guarded_sora.training.noised import Noised, told_clips
+from guarded_sora.training.pool import LAYOUT, PLACED
 
 MASK = 2 * 16
 """Numbers of a token's share of the object's outline: 4x4 cells of its first and of its last frame."""
@@ -54,107 +56,6 @@ def drop_words(rows: Tensor, config: BaseConfig, generator: torch.Generator) -> 
     return torch.tensor(out)
 
 
-def draw_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
-    """(B, C, K, h, w): 1 on the latent frames that are given; many rows are given none.
-
-    A film that goes on knows its layout too; an image or a video prompt shows only how things look.
-    """
-    mask = torch.zeros_like(latents)
-    if latents.shape[2] == 1:
-        return mask  # a still given whole would teach nothing
-    more = config.known_one + config.known_more
-    for row, chance in enumerate(torch.rand(len(latents), generator=generator).tolist()):
-        if chance < config.known_one:
-            mask[row, :, :1] = 1
-        elif chance < more:
-            mask[row, :, : min(2 + row % 2, latents.shape[2] - 1)] = 1
-        elif chance < more + config.known_other:
-            mask[row] = _other_mask(latents[row], generator)
-    blind = torch.rand(len(latents), generator=generator) < config.layout_unknown
-    mask[blind, -LAYOUT:] = 0
-    return mask
-
-
-def draw_later_mask(latents: Tensor, config: BaseConfig, generator: torch.Generator) -> Tensor:
-    """The mask of pieces from inside a film: two latent frames are given, and what else may be.
-
-    That is how a long film goes on. With less, a piece in which what rose comes down again would teach that
-    "rising" says nothing.
-    """
-    mask = draw_mask(latents, config, generator)
-    mask[:, :, :2] = 1
-    return mask
-
-
-def _other_mask(latents: Tensor, generator: torch.Generator) -> Tensor:
-    """(C, K, h, w): the end is given, or both ends, or everything but a box that lasts the whole film."""
-    mask = torch.zeros_like(latents)
-    kind, length = torch.randint(3, (2,), generator=generator).tolist()
-    if kind == 2:
-        height, width = latents.shape[-2:]
-        tall, wide = (
-            int(torch.randint(side // 4, side * 3 // 4 + 1, (1,), generator=generator))
-            for side in (height, width)
-        )
-        top = int(torch.randint(height - tall + 1, (1,), generator=generator))
-        left = int(torch.randint(width - wide + 1, (1,), generator=generator))
-        mask[:] = 1
-        mask[..., top : top + tall, left : left + wide] = 0
-        return mask
-    if latents.shape[1] > 1 + length % 2 + (kind == 1) * (1 + length // 2):
-        mask[:, -(1 + length % 2) :] = 1
-        if kind == 1:
-            mask[:, : 1 + length // 2] = 1
-    return mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noised:
-    """A batch on its way to noise: ``noise``, ``mask``, ``known`` are like its latents, ``sigma`` is (B,)."""
-
-    batch: Batch
-    sigma: Tensor
-    noise: Tensor
-    mask: Tensor
-    known: Tensor
-
-    def clips(self, text: Tensor, pooled: Tensor) -> list[PackedClip]:
-        """The clips as the network takes them, with their words (B, Nt, D) and (B, D)."""
-        clean, mask, known = self.batch.clean, self.mask, self.known
-        wide = self.sigma[:, None, None, None, None]
-        noisy = ((1 - wide) * clean + wide * self.noise) * (1 - mask) + known * mask
-        return [
-            PackedClip(
-                latents=noisy[i],
-                timestep=1000 * self.sigma[i],
-                text=text[i],
-                pooled=pooled[i],
-                known=known[i],
-                mask=mask[i],
-            )
-            for i in range(len(clean))
-        ]
-
-
-def noised(batch: Batch, config: BaseConfig, generator: torch.Generator, *, later: bool = False) -> Noised:
-    """Noise at logit-normal times, a few of them near pure noise.
-
-    ``later``: pieces from inside a film. What they go on from is spoiled a little, as what a network made
-    is: it learns to mend what it takes over, or a long film fades window by window.
-    """
-    clean = batch.clean
-    mean = config.still_time_mean if clean.shape[2] == 1 else config.time_mean
-    sigma = torch.sigmoid(torch.randn(len(clean), generator=generator) + mean)
-    near = torch.rand(len(clean), generator=generator) < 0.04
-    sigma = torch.where(near, 1 - 0.03 * torch.rand(len(clean), generator=generator), sigma)
-    noise = torch.randn(clean.shape, generator=generator)
-    mask, known = (draw_later_mask if later else draw_mask)(clean, config, generator), clean
-    if later:
-        level = config.known_noise * torch.rand(len(clean), 1, 1, 1, 1, generator=generator)
-        known = clean + level * torch.randn(clean.shape, generator=generator)
-    return Noised(batch=batch, sigma=sigma, noise=noise, mask=mask, known=known)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Mean squared error of the flow, of films and of stills, and how far the middle is from its teacher."""
@@ -170,20 +71,25 @@ def flow_losses(
     parts: Sequence[Noised],
     config: BaseConfig,
     generator: torch.Generator,
+    guide: Guide | None = None,
 ) -> Losses:
-    """One packed row of all clips of ``parts``, films and stills of any shape and length side by side."""
+    """One packed row of all clips of ``parts``, films and stills of any shape and length side by side.
+
+    What is learned is the flow to the clean clips, or that of a ``guide``.
+    """
     rows = torch.cat([part.batch.rows for part in parts])
     seen: list[Tensor] = []
     with torch.autocast("cpu", torch.bfloat16):
-        text, pooled = text_encoder(drop_words(rows, config, generator))
-        counts = [len(part.batch) for part in parts]
-        words = zip(text.split(counts), pooled.split(counts), strict=True)
-        clips = [clip for part, told in zip(parts, words, strict=True) for clip in part.clips(*told)]
-        flows = iter(transformer.packed(clips, seen=seen))
+        words = drop_words(rows, config, generator)
+        flows = iter(transformer.packed(told_clips(parts, *text_encoder(words)), seen=seen))
+    guided = None if guide is None else iter(guide.flows(parts, words))
     sums = {True: torch.zeros(2), False: torch.zeros(2)}
     for part in parts:
         flow = torch.stack([next(flows) for _ in range(len(part.batch))]).float()
-        error = (flow - (part.noise - part.batch.clean)).square() * (1 - part.mask)
+        wanted = part.noise - part.batch.clean
+        if guided is not None:
+            wanted = torch.stack([next(guided) for _ in range(len(part.batch))])
+        error = (flow - wanted).square() * (1 - part.mask)
         looks, places = error[:, :-LAYOUT].sum(), error[:, -LAYOUT:].sum()
         still = part.batch.clean.shape[2] == 1
         sums[still] = sums[still] + torch.stack([looks + places / PLACED, (1 - part.mask).sum()])

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 FPS, SLOW = 16.0, 8.0
 """Frames a second with and without the temporal stage of the cascade."""
 STEPS, REFINE_STEPS = 12, 2
-GUIDANCE = 6.0
 MAX_SECONDS = 60.0
 SHORTEST_ENDING = 2.0
 
@@ -110,9 +109,11 @@ class BuiltinBackend:
             raise UsageError(f"The built-in generator makes at most {MAX_SECONDS:g} seconds; ask for less.")
         frames = whole_frames(_seconds(request, fps, notes), fps)
         steps = STEPS if request.steps is None else request.steps
-        guidance = GUIDANCE if request.guidance is None else request.guidance
         with self._lock:
             pipeline = self.load()
+            guidance = request.guidance
+            if guidance is None:
+                guidance = pipeline.guidance(avoid=bool(request.negative_prompt))
             height, width = _sizes(request, notes, pipeline)
             out = self._call(
                 pipeline, request, on_step, frames=frames, fps=fps, height=height, width=width, steps=steps,

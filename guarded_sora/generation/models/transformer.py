@@ -178,6 +178,7 @@ class SpacetimeTransformer(ModelMixin):
         align: int = 0,
         correct: bool = False,
         shapes: Sequence[Sequence[int]] = (BASE_SHAPES[0],),
+        guidance: float = 1.0,
     ) -> None:
         """``layout``: the last so many of ``channels`` say where things are, and are known apart.
 
@@ -185,7 +186,7 @@ class SpacetimeTransformer(ModelMixin):
         ``correct``: with a guide, the network tells what to add to the guide, and the flow follows from
         that. A token of many latents holds more noise than a narrow network can pass on, but the guide
         holds most of the film (predicting the clean data: Li & He 2025, JiT). ``shapes``: (H, W) in pixels
-        of the films that it learned from.
+        of the films that it learned from. ``guidance``: the scale that its flow already has, 1 for none.
         """
         super().__init__()
         inputs = 2 * channels + 1 + (layout > 0) + guide * (channels + 1)

@@ -86,6 +86,28 @@ def test_guidance_of_the_first_steps_alone_costs_less(
     assert torch.equal(films[0], plain)
 
 
+def test_a_network_that_learned_guidance_is_asked_once_a_step_and_still_avoids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned = tiny_pipeline()
+    learned.transformer.register_to_config(guidance=6.0)
+    rows: list[int] = []
+    forward = learned.transformer.forward
+    monkeypatch.setattr(
+        learned.transformer,
+        "forward",
+        lambda x, *rest, **more: rows.append(len(x)) or forward(x, *rest, **more),
+    )
+    options = {"output_type": "latent", "num_inference_steps": 5, **BASE}
+    plain = run(learned, **options)
+    assert sum(rows) == 5 and learned.guidance() == 1
+    assert torch.equal(plain, run(learned, guidance_scale=1.0, **options))
+    rows.clear()
+    avoided = run(learned, negative_prompt="a cat at night", **options)
+    assert sum(rows) == 10 and not torch.allclose(plain, avoided)
+    assert tiny_pipeline().guidance() == 6
+
+
 @pytest.mark.parametrize(("frames", "made"), [(1, 1), (2, 5), (17, 17), (18, 21), (33, 33)])
 def test_length_is_rounded_up_and_long_films_are_made_in_windows(
     pipeline: GuardedSoraPipeline, frames: int, made: int

@@ -11,18 +11,10 @@ from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.shapes import BASE_SHAPES
 from guarded_sora.generation.vocabulary import CONCEPTS, MAX_TOKENS, OBJECTS, PAD, UNKNOWN
 from guarded_sora.training.config import BaseConfig
-from guarded_sora.training.flow import (
-    ALIGN,
-    MASK,
-    Noised,
-    draw_later_mask,
-    draw_mask,
-    drop_words,
-    flow_losses,
-    noised,
-    teacher,
-)
-from guarded_sora.training.pool import LAYOUT, Batch, Pool, draw_piece
+from guarded_sora.training.flow import ALIGN, MASK, drop_words, flow_losses, teacher
+from guarded_sora.training.noised import Noised, draw_later_mask, draw_mask, noised
+from guarded_sora.training.pool import LAYOUT, Pool, draw_piece
+from tests.guarded_sora.training.batches import batch_of
 
 
 def test_pool_keeps_the_newest() -> None:
@@ -96,7 +88,7 @@ def test_other_masks_give_the_end_both_ends_or_all_but_a_box() -> None:
 
 def test_a_piece_from_inside_a_film_is_given_two_latent_frames_spoiled() -> None:
     config = BaseConfig(known_one=0.5, known_more=0.25, known_other=0.0, known_noise=0.3)
-    batch = _batch((5, 8, 8), 100)
+    batch = batch_of((5, 8, 8), 100)
     draw = torch.Generator().manual_seed(0)
     mask = draw_later_mask(batch.clean, config, draw)
     assert (mask[:, :, :2] == 1).all() and 0 < mask[:, 0, 2:].mean() < 0.2
@@ -115,18 +107,6 @@ def test_pieces_are_mostly_first_windows_and_of_every_length() -> None:
     assert all(piece.stop <= 9 for piece in pieces)
 
 
-def _batch(shape: tuple[int, int, int], count: int) -> Batch:
-    frames, height, width = shape
-    draw = torch.Generator().manual_seed(frames)
-    rows = torch.full((count, MAX_TOKENS), PAD)
-    rows[:, 0] = torch.randint(2, 26, (count,), generator=draw)
-    return Batch(
-        clean=torch.randn(count, 4 + LAYOUT, frames, height, width, generator=draw),
-        rows=rows,
-        outlines=torch.rand(count, 4, frames, 2 * height, 2 * width, generator=draw),
-    )
-
-
 def test_a_packed_row_teaches_what_its_clips_alone_would() -> None:
     """Films of three lengths and shapes and stills in one row; the gradient is that of clip after clip."""
     torch.manual_seed(0)
@@ -136,7 +116,7 @@ def test_a_packed_row_teaches_what_its_clips_alone_would() -> None:
     words = ConceptEncoder(32)
     config, draw = BaseConfig(text_drop=0.0, omit=0.0), torch.Generator().manual_seed(1)
     shapes = [(5, *(side // 8 for side in BASE_SHAPES[1])), (2, 16, 16), (9, 8, 8), (1, 16, 16), (1, 8, 12)]
-    parts = [noised(_batch(shape, 2), config, draw, later=shape[0] == 9) for shape in shapes]
+    parts = [noised(batch_of(shape, 2), config, draw, later=shape[0] == 9) for shape in shapes]
 
     def gradient(rows: list[list[Noised]], weights: list[float]) -> torch.Tensor:
         network.zero_grad()
@@ -157,13 +137,13 @@ def test_a_row_without_stills_has_no_loss_of_stills() -> None:
     network = SpacetimeTransformer(4 + LAYOUT, 32, 1, 2, layout=LAYOUT, text_width=32, align=ALIGN)
     config, draw = BaseConfig(), torch.Generator().manual_seed(1)
     losses = flow_losses(
-        network, ConceptEncoder(32), [noised(_batch((5, 8, 8), 1), config, draw)], config, draw
+        network, ConceptEncoder(32), [noised(batch_of((5, 8, 8), 1), config, draw)], config, draw
     )
     assert losses.stills == 0 and losses.films > 0
 
 
 def test_a_clip_of_a_row_says_how_much_it_is_noised() -> None:
-    part = noised(_batch((5, 8, 8), 3), BaseConfig(), torch.Generator().manual_seed(1))
+    part = noised(batch_of((5, 8, 8), 3), BaseConfig(), torch.Generator().manual_seed(1))
     clips = part.clips(torch.zeros(3, 6, 32), torch.zeros(3, 32))
     assert [float(clip.timestep) for clip in clips] == pytest.approx((1000 * part.sigma).tolist())
     for clip, mask, clean in zip(clips, part.mask, part.batch.clean, strict=True):

@@ -13,6 +13,7 @@ import torch
 from guarded_sora.errors import UsageError
 from guarded_sora.generation import GenerationRequest
 from guarded_sora.generation.backends.builtin import BuiltinBackend
+from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.training import train
 from guarded_sora.training.autoencoder import draw_drawn
 from guarded_sora.training.config import BaseConfig
@@ -59,6 +60,18 @@ def test_a_run_resumes_where_it_stopped(runs: Path) -> None:
     before = torch.load(runs / "base/state.pt", weights_only=True)["step"]
     train("base", out=runs / "base", autoencoder=str(runs / "autoencoder/export"), steps=before + 1, **BASE)
     assert torch.load(runs / "base/state.pt", weights_only=True)["step"] == before + 1
+
+
+@pytest.mark.slow
+def test_a_base_model_learns_the_guided_flow_of_another(runs: Path, tmp_path: Path) -> None:
+    known = str(runs / "base/export")
+    train(
+        "base", out=tmp_path, autoencoder=str(runs / "autoencoder/export"), steps=2, start=known, guide=known,
+        guidance=4.0, **BASE,
+    )  # fmt: skip
+    learned = SpacetimeTransformer.from_pretrained(tmp_path / "export/transformer")
+    assert learned.config.guidance == 4
+    assert SpacetimeTransformer.from_pretrained(runs / "base/export/transformer").config.guidance == 1
 
 
 @pytest.mark.slow
