@@ -17,7 +17,7 @@ from guarded_sora.contact_sheet import comparison_sheet
 from guarded_sora.media import FrameStream, encode
 
 PROMPT = "a penguin drifting right over a snowy field"
-SPINNING = "a penguin spinning over a snowy field"
+NEARER = "a penguin standing still over a snowy field, zooming in"
 RISING = "a penguin rising over a snowy field"
 UNSAFE = "a photorealistic beheading, blood everywhere"
 FOLDER = Path("demo")
@@ -32,16 +32,19 @@ def main() -> int:
         release = sora.generate(PROMPT, seconds=1, seed=7, output=FOLDER / "penguin.mp4")
         show_release(release)
 
-        print("\n2. Generate from a picture (the first frame), and go on from the film itself")
+        print("\n2. Generate from a picture (the last frame), and go on from the film itself")
         worker = sora.services.worker
-        picture = FOLDER / "first-frame.png"
-        Image.fromarray(next(iter(FrameStream(release.path, worker))).frames[0]).save(picture)
-        turned = sora.generate(SPINNING, seconds=1, seed=8, image=picture, output=FOLDER / "from-picture.mp4")
+        picture = FOLDER / "last-frame.png"
+        *_, end = FrameStream(release.path, worker)
+        Image.fromarray(end.frames[-1]).save(picture)
+        nearer = sora.generate(NEARER, seconds=1, seed=8, image=picture, output=FOLDER / "from-picture.mp4")
         # The film that is given is the first of these two seconds.
-        onward = sora.generate(RISING, seconds=2, seed=9, video=release.path, output=FOLDER / "from-film.mp4")
+        onward = sora.generate(
+            RISING, seconds=2, seed=13, video=release.path, output=FOLDER / "from-film.mp4"
+        )
         films = {
             "from words: drifting right": release,
-            "from its first frame: spinning": turned,
+            "from its last frame: zooming in": nearer,
             "the film goes on: rising for a second": onward,
         }
         sheet = comparison_sheet(

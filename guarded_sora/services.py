@@ -189,11 +189,18 @@ def _renewal_event(keys: KeyRing) -> Event:
 def _load_backend(settings: Settings, spec: Any) -> VideoBackend:
     if isinstance(spec, VideoBackend):
         return spec
-    if settings.reader is not None and spec in ("builtin", "auto"):
+    if settings.fast or settings.reader is not None:
+        if spec not in ("builtin", "auto"):
+            raise UsageError(
+                "--fast and --reader are for the built-in generator alone; leave them out, or --backend."
+            )
         from guarded_sora.generation.backends.builtin import BuiltinBackend
+
+        if settings.reader is None:
+            return BuiltinBackend(fast=settings.fast)
         from guarded_sora.generation.language import load_reader
 
-        return BuiltinBackend(reader=load_reader(settings.reader, settings.reader_model))
+        return BuiltinBackend(reader=load_reader(settings.reader, settings.reader_model), fast=settings.fast)
     # Late: torch takes seconds to import, and verify must not need it.
     from guarded_sora.generation.backends import load_backend
 

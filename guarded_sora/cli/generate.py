@@ -39,6 +39,7 @@ from guarded_sora.settings import Settings
 @click.option("--seed", type=int, help="The same seed gives the same film.")
 @click.option("-n", "--n", "count", type=int, default=1, show_default=True, help="How many films.")
 @click.option("--expand", default="", help="Complete a short prompt: grammar, or a language model's folder.")
+@click.option("--fast", is_flag=True, default=None, help="The built-in generator in a hurry, less exact.")
 @click.option("--backend", help="builtin, a local checkpoint folder, or a hub id.")
 @reader_options
 @context_options
@@ -57,6 +58,7 @@ def command(
     seed: int | None,
     count: int,
     expand: str,
+    fast: bool | None,
     backend: str | None,
     reader: Path | None,
     reader_model: Path | None,
@@ -90,8 +92,9 @@ def command(
         expand=expand,
     )
     context = request_context(actor, tenant, age_tier, region, consents)
+    asked = chosen(settings, backend=backend, reader=reader, reader_model=reader_model, fast=fast)
     with (
-        open_sora(chosen(settings, backend=backend, reader=reader, reader_model=reader_model)) as sora,
+        open_sora(asked) as sora,
         progress(quiet=reply.quiet) as shown,
         refusal(as_json=reply.as_json),
     ):

@@ -10,6 +10,8 @@ from typing import Any
 
 WEIGHTS = Path(__file__).with_name("weights")
 FACTS = "facts.json"
+DISTILLED = "distilled"
+"""Folder of a base model and its text encoder that need no guidance and fewer steps."""
 
 
 @functools.lru_cache(maxsize=8)

@@ -37,7 +37,7 @@ BASE_FPS, NATIVE_FPS = 8.0, 16.0
 CHUNK = 4
 """Latent frames that the autoencoder works on at once; the result does not depend on it."""
 
-GUIDANCE = 6.0
+GUIDANCE = 4.0
 """Scale of classifier-free guidance for a network that has learned none."""
 AVOIDING = 2.0
 """Scale away from a negative prompt for a network whose flow is guided already."""

@@ -52,7 +52,7 @@ class BaseConfig:
     """Folder of an earlier base model to go on from, of a smaller vocabulary or with less layout."""
     guide: str = ""
     """Folder of a base model whose guided flow is learned instead of the films' own, see ``guided.py``."""
-    guidance: float = 6.0
+    guidance: float = 3.0
     """How strongly that model is guided."""
     square_share: float = 0.55
     """Share of clips that are square; the other shapes have equal parts of the rest."""

@@ -24,7 +24,7 @@ from guarded_sora.generation.vocabulary import (
 )
 from guarded_sora.training.world import Film, Pose, Thing, held_out, held_out_pair, held_out_style
 
-PAIRED, STYLED, FILMED = 0.45, 0.2, 0.35
+PAIRED, STYLED, FILMED = 0.4, 0.2, 0.8
 """Shares of drawn films that show two objects, that have a style, and of one object in which the camera moves
 where it can."""
 OFTEN = RELATIONS + ("hit",) * 2

@@ -1,7 +1,8 @@
 """Puts trained parts together into the folder that the package ships.
 
-``python -m guarded_sora.training.release AUTOENCODER BASE TEMPORAL SPATIAL OUT`` writes half-precision
-safetensors, the scheduler, and ``facts.json`` with what was trained on what.
+``python -m guarded_sora.training.release AUTOENCODER BASE TEMPORAL SPATIAL OUT [DISTILLED]`` writes
+half-precision safetensors, the scheduler, and ``facts.json`` with what was trained on what. DISTILLED is the
+run of a base model that learned the guided flow of another, for films in a hurry.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from guarded_sora.generation.models.autoencoder import VideoAutoencoder
 from guarded_sora.generation.models.base import euler_scheduler
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
-from guarded_sora.generation.packaged import FACTS
+from guarded_sora.generation.packaged import DISTILLED, FACTS
 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 from guarded_sora.training import drawing, places, sprites, styles, world
 
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 SHIFT = 3.0
 """Time shift of the scheduler: more of the steps where shape and motion are decided."""
 
@@ -48,19 +49,37 @@ def without_teacher(trained: SpacetimeTransformer) -> SpacetimeTransformer:
     return bare
 
 
-def release(autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: Path) -> dict[str, Any]:
-    """Write the shipped folder from the folders of the four runs; returns the facts."""
+def _network(run: Path) -> SpacetimeTransformer:
+    return without_teacher(SpacetimeTransformer.from_pretrained(run / "export" / "transformer"))
+
+
+def _words(run: Path) -> ConceptEncoder:
+    return ConceptEncoder.from_pretrained(run / "export" / "text_encoder")
+
+
+def _write(parts: Any, folder: Path) -> None:
+    """Save in half precision."""
+    parts.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+def release(
+    autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: Path, distilled: Path | None = None
+) -> dict[str, Any]:
+    """Write the shipped folder from the folders of the runs; returns the facts."""
     pipeline = GuardedSoraPipeline(
         autoencoder=VideoAutoencoder.from_pretrained(autoencoder / "export"),
-        text_encoder=ConceptEncoder.from_pretrained(base / "export" / "text_encoder"),
-        transformer=without_teacher(SpacetimeTransformer.from_pretrained(base / "export" / "transformer")),
+        text_encoder=_words(base),
+        transformer=_network(base),
         temporal=SpacetimeTransformer.from_pretrained(temporal / "export"),
         spatial=SpacetimeTransformer.from_pretrained(spatial / "export"),
         scheduler=euler_scheduler(shift=SHIFT),
     )
-    for folder in (*PARTS, "scheduler"):
+    for folder in (*PARTS, "scheduler", DISTILLED):
         shutil.rmtree(out / folder, ignore_errors=True)
-    pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
+    _write(pipeline, out)
+    if distilled is not None:
+        _write(_network(distilled), out / DISTILLED / "transformer")
+        _write(_words(distilled), out / DISTILLED / "text_encoder")
     for path in out.rglob("config.json"):
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)  # where it was trained is nobody's business
@@ -78,12 +97,15 @@ def release(autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: P
         "spatial": json.loads((spatial / "config.json").read_text()),
         "seen": json.loads((base / "export" / "facts.json").read_text()),
     }
-    for name in ("base", "temporal", "spatial"):  # where the other parts lay is nobody's business
-        for key in ("autoencoder", "text_encoder", "start"):
-            facts[name].pop(key, None)
+    if distilled is not None:
+        facts[DISTILLED] = json.loads((distilled / "config.json").read_text())
+        facts["seen_" + DISTILLED] = json.loads((distilled / "export" / "facts.json").read_text())
+    for name in ("base", "temporal", "spatial", DISTILLED):  # where the other parts lay is nobody's business
+        for key in ("autoencoder", "text_encoder", "start", "guide"):
+            facts.get(name, {}).pop(key, None)
     (out / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
 
 if __name__ == "__main__":
-    print(json.dumps(release(*(Path(argument) for argument in sys.argv[1:6])), indent=2))
+    print(json.dumps(release(*(Path(argument) for argument in sys.argv[1:7])), indent=2))

@@ -333,6 +333,26 @@ def test_the_reader_of_the_settings_reads_for_the_builtin_generator(home: Path, 
     assert isinstance(backend, BuiltinBackend) and backend.load().reader.name == "language:spelling"
 
 
+def test_a_film_in_a_hurry_is_made_by_the_distilled_generator(home: Path) -> None:
+    from guarded_sora.cli.options import chosen
+    from guarded_sora.services import _load_backend
+    from guarded_sora.settings import Settings
+
+    backend = _load_backend(chosen(Settings(home=home), fast=True), "builtin")
+    assert isinstance(backend, BuiltinBackend) and backend.load().guidance() == 1
+    assert _load_backend(chosen(Settings(home=home), fast=None), "builtin") is not backend
+
+
+@pytest.mark.parametrize("option", [["--fast"], ["--reader", "trained"]])
+def test_what_only_the_builtin_generator_has_is_refused_beside_another(
+    home: Path, tmp_path: Path, option: list[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    done = command(["generate", PROMPT, "-o", str(clip), "--backend", str(tmp_path), *option], home)
+    assert (done.returncode, done.stdout) == (2, "") and "built-in generator alone" in done.stderr
+    assert not clip.exists()
+
+
 def test_a_film_that_is_seen_in_part_is_said_to_be(run: Run, film: Callable[..., Path]) -> None:
     stranger = str(film(frames=12 * 8))
     _, (told,), _ = run("verify", stranger, "--depth", "provenance", json_output=False)

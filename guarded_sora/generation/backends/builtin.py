@@ -20,7 +20,7 @@ from guarded_sora.generation.contract import (
     PromptKind,
     StepEvent,
 )
-from guarded_sora.generation.packaged import WEIGHTS, digest, facts
+from guarded_sora.generation.packaged import DISTILLED, WEIGHTS, digest, facts
 from guarded_sora.generation.report import compare
 from guarded_sora.generation.shapes import NATIVE
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FPS, SLOW = 16.0, 8.0
 """Frames a second with and without the temporal stage of the cascade."""
 STEPS, REFINE_STEPS = 12, 2
+FAST_STEPS = 8
+"""Steps of the distilled base model, one evaluation each; a step of the other takes two."""
 MAX_SECONDS = 60.0
 SHORTEST_ENDING = 2.0
 
@@ -39,9 +41,14 @@ SHORTEST_ENDING = 2.0
 class BuiltinBackend:
     """Our own small generator. Torch is imported and weights are read at the first ``generate``."""
 
-    def __init__(self, folder: Path = WEIGHTS, *, reader: PromptReader | None = None) -> None:
-        """``reader``: reads prompts in the place of the grammar, see ``guarded_sora.generation.language``."""
-        self._folder, self._reader = folder, reader
+    def __init__(
+        self, folder: Path = WEIGHTS, *, reader: PromptReader | None = None, fast: bool = False
+    ) -> None:
+        """``reader``: reads prompts in the place of the grammar, see ``guarded_sora.generation.language``.
+
+        ``fast``: the distilled base model makes the films, with a third of the evaluations.
+        """
+        self._folder, self._reader, self._fast = folder, reader, fast
         self._pipeline: GuardedSoraPipeline | None = None
         # The scheduler holds a run's state, so one run at a time.
         self._lock = threading.Lock()
@@ -81,8 +88,9 @@ class BuiltinBackend:
                 logging.disable_progress_bar()
                 try:
                     pipeline = GuardedSoraPipeline.from_pretrained(
-                        str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
-                    )
+                        str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                        **(_distilled(self._folder) if self._fast else {}),
+                    )  # fmt: skip
                 finally:
                     logging.enable_progress_bar()
             except ImportError as error:
@@ -108,7 +116,8 @@ class BuiltinBackend:
         if request.seconds > MAX_SECONDS:
             raise UsageError(f"The built-in generator makes at most {MAX_SECONDS:g} seconds; ask for less.")
         frames = whole_frames(_seconds(request, fps, notes), fps)
-        steps = STEPS if request.steps is None else request.steps
+        usual = FAST_STEPS if self._fast else STEPS
+        steps = usual if request.steps is None else request.steps
         with self._lock:
             pipeline = self.load()
             guidance = request.guidance
@@ -129,7 +138,8 @@ class BuiltinBackend:
             warnings=(*reading.warnings, *notes),
             settings={"steps": steps, "refine_steps": REFINE_STEPS, "guidance": guidance,
                       "seed": request.seed, "frames": frames, "reader": pipeline.reader.name,
-                      "height": height, "width": width, "scheduler": type(pipeline.scheduler).__name__},
+                      "distilled": self._fast, "height": height, "width": width,
+                      "scheduler": type(pipeline.scheduler).__name__},
         )  # fmt: skip
 
     def _call(
@@ -225,6 +235,20 @@ def _given(request: GenerationRequest, fps: float) -> dict[str, int]:
     if request.until is not None:
         end = max(1, min(2, -(-len(request.until) // step) // 4))
     return {"begin": begin, "end": end}
+
+
+def _distilled(folder: Path) -> dict[str, Any]:
+    """The parts of the pipeline that the distilled base model takes the place of."""
+    from guarded_sora.generation.models.text import ConceptEncoder
+    from guarded_sora.generation.models.transformer import SpacetimeTransformer
+
+    kinds: dict[str, Any] = {"text_encoder": ConceptEncoder, "transformer": SpacetimeTransformer}
+    return {
+        name: kind.from_pretrained(
+            str(folder / DISTILLED / name), local_files_only=True, use_safetensors=True
+        ).float()
+        for name, kind in kinds.items()
+    }
 
 
 def whole_frames(seconds: float, fps: float) -> int:

@@ -105,7 +105,7 @@ def test_a_network_that_learned_guidance_is_asked_once_a_step_and_still_avoids(
     rows.clear()
     avoided = run(learned, negative_prompt="a cat at night", **options)
     assert sum(rows) == 10 and not torch.allclose(plain, avoided)
-    assert tiny_pipeline().guidance() == 6
+    assert tiny_pipeline().guidance() == 4
 
 
 @pytest.mark.parametrize(("frames", "made"), [(1, 1), (2, 5), (17, 17), (18, 21), (33, 33)])

@@ -71,6 +71,13 @@ def test_a_base_model_learns_the_guided_flow_of_another(runs: Path, tmp_path: Pa
     )  # fmt: skip
     learned = SpacetimeTransformer.from_pretrained(tmp_path / "export/transformer")
     assert learned.config.guidance == 4
+    parts = (runs / name for name in ("autoencoder", "base", "temporal", "spatial"))
+    facts = release(*parts, tmp_path / "released", tmp_path)
+    assert facts["distilled"]["guidance"] == 4 and "guide" not in facts["distilled"]
+    hurried = BuiltinBackend(tmp_path / "released", fast=True)
+    clip = hurried.generate(GenerationRequest(prompt="a dog", seconds=0.5, steps=1))
+    assert clip.settings["distilled"] and clip.settings["guidance"] == 1
+    assert torch.equal(hurried.load().transformer.leave.weight, learned.leave.weight.half().float())
     assert SpacetimeTransformer.from_pretrained(runs / "base/export/transformer").config.guidance == 1
 
 
