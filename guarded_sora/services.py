@@ -192,7 +192,8 @@ def _load_backend(settings: Settings, spec: Any) -> VideoBackend:
     if settings.fast or settings.reader is not None:
         if spec not in ("builtin", "auto"):
             raise UsageError(
-                "--fast and --reader are for the built-in generator alone; leave them out, or --backend."
+                "--fast and --reader (or GUARDED_SORA_FAST, _READER) are for the built-in generator alone: "
+                "leave them out, or the other generator."
             )
         from guarded_sora.generation.backends.builtin import BuiltinBackend
 

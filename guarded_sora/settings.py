@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         None  # a trained reader of prompts for the built-in generator, instead of its grammar
     )
     reader_model: Path | None = None  # folder of the language model that the reader was trained on
-    fast: bool = False  # the built-in generator's distilled base model: a third of the evaluations
+    fast: bool = False  # the built-in generator's distilled base model, less exact
     organisation: str = "Guarded Sora installation"
     mark_psnr: float = Field(default=42.0, ge=30.0, le=60.0)
     encode_crf: int = Field(default=18, ge=0, le=40)

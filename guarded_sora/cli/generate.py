@@ -39,7 +39,7 @@ from guarded_sora.settings import Settings
 @click.option("--seed", type=int, help="The same seed gives the same film.")
 @click.option("-n", "--n", "count", type=int, default=1, show_default=True, help="How many films.")
 @click.option("--expand", default="", help="Complete a short prompt: grammar, or a language model's folder.")
-@click.option("--fast", is_flag=True, default=None, help="The built-in generator in a hurry, less exact.")
+@click.option("--fast/--no-fast", default=None, help="The built-in generator in a hurry, less exact.")
 @click.option("--backend", help="builtin, a local checkpoint folder, or a hub id.")
 @reader_options
 @context_options

@@ -23,6 +23,7 @@ from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.shapes import BASE_SHAPES, BASE_SIDE
 from guarded_sora.training.config import BaseConfig
 from guarded_sora.training.drawing import draw_film, draw_pair, draw_style, tokens
+from guarded_sora.training.earlier import earlier
 from guarded_sora.training.flow import ALIGN, flow_losses
 from guarded_sora.training.grow import grow
 from guarded_sora.training.guided import Guide
@@ -94,8 +95,7 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     """Train, resuming where ``out`` holds a state; returns the folder of the exported models."""
     torch.manual_seed(config.seed)
     cv2.setNumThreads(1)
-    run = Run(out, config)
-    autoencoder = VideoAutoencoder.from_pretrained(config.autoencoder).eval()
+    autoencoder = earlier(VideoAutoencoder, Path(config.autoencoder), "autoencoder")
     channels = autoencoder.config.channels + LAYOUT
     transformer = SpacetimeTransformer(
         channels, config.width, config.depth, config.heads, config.patch, layout=LAYOUT,
@@ -105,6 +105,8 @@ def train_base(out: Path, config: BaseConfig) -> Path:
     text_encoder = ConceptEncoder(config.width)
     if config.start:
         grow(Path(config.start), transformer, text_encoder, looks=autoencoder.config.channels)
+    guide = Guide.load(Path(config.guide), config.guidance) if config.guide else None
+    run = Run(out, config)
     both = nn.ModuleList([transformer, text_encoder])
     average = copy.deepcopy(both).requires_grad_(False)
     optimiser = MuonAdam.of(both, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
@@ -114,7 +116,6 @@ def train_base(out: Path, config: BaseConfig) -> Path:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent, seen = state["step"], state["seconds"], dict(state["seen"])
-    guide = Guide.load(Path(config.guide), config.guidance) if config.guide else None
     supply = Supply(autoencoder, config, step)
     began = time.monotonic() - spent
     with Progress() as bar:

@@ -26,6 +26,7 @@ from guarded_sora.training.autoencoder import to_tensor
 from guarded_sora.training.base import ADAM
 from guarded_sora.training.config import CascadeConfig
 from guarded_sora.training.drawing import draw_any, tokens
+from guarded_sora.training.earlier import earlier
 from guarded_sora.training.optimiser import MuonAdam
 from guarded_sora.training.run import Run, slope
 from guarded_sora.training.world import FRAMES, Film, render
@@ -126,16 +127,16 @@ def train_cascade(out: Path, config: CascadeConfig) -> Path:
     """Train one stage, resuming where ``out`` holds a state; returns the folder of the exported model."""
     torch.manual_seed(config.seed)
     cv2.setNumThreads(1)
-    run = Run(out, config)
-    autoencoder = VideoAutoencoder.from_pretrained(config.autoencoder).eval()
-    text_encoder = ConceptEncoder.from_pretrained(config.text_encoder).eval()
+    autoencoder = earlier(VideoAutoencoder, Path(config.autoencoder), "autoencoder")
+    text_encoder = earlier(ConceptEncoder, Path(config.text_encoder), "text_encoder")
     network = SpacetimeTransformer(
         autoencoder.config.channels, config.width, config.depth, config.heads,
         config.patch or (2 if config.stage == "temporal" else 4), guide=True,
         text_width=text_encoder.config.width, correct=True,
     )  # fmt: skip
     if config.start:
-        network.load_state_dict(SpacetimeTransformer.from_pretrained(config.start).state_dict())
+        network.load_state_dict(earlier(SpacetimeTransformer, Path(config.start), "start").state_dict())
+    run = Run(out, config)
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = MuonAdam.of(network, lr=config.lr, adam=ADAM, adam_ratio=config.adam_ratio)
     step, spent = 0, 0.0

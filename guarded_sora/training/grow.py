@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guarded_sora.errors import UsageError
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import CONCEPTS
+from guarded_sora.training.earlier import earlier
 
 NEAREST = {"object2": "object", "colour2": "colour"}
 """Kinds of words whose names another kind has too."""
@@ -31,8 +33,10 @@ def grow(
     ``looks`` of the channels say how things look, in both. Words are matched by their place: a larger
     vocabulary has the smaller one at its beginning.
     """
-    old = SpacetimeTransformer.from_pretrained(folder / "transformer")
-    words = ConceptEncoder.from_pretrained(folder / "text_encoder")
+    old = earlier(SpacetimeTransformer, folder / "transformer", "start")
+    words = earlier(ConceptEncoder, folder / "text_encoder", "start")
+    if old.config.width != transformer.config.width or old.config.depth != transformer.config.depth:
+        raise UsageError("start: the model has another width or depth; set width and depth as it has them.")
     had, has = old.config.channels, transformer.config.channels
     area = transformer.config.patch**2
     known = old.state_dict()

@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guarded_sora.errors import UsageError
 from guarded_sora.generation.conditioning import eased
 from guarded_sora.generation.models.text import ConceptEncoder, empty_tokens
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import PAD, UNKNOWN
+from guarded_sora.training.earlier import earlier
 from guarded_sora.training.noised import Noised, told_clips
 
 
@@ -31,10 +33,19 @@ class Guide:
 
     @classmethod
     def load(cls, folder: Path, scale: float) -> Guide:
-        """The models of an exported ``folder``, which are not trained on."""
+        """The models of an exported ``folder``, which are not trained on.
+
+        Raises:
+            UsageError: there are none, or their flow is guided already, or the scale guides to nothing.
+        """
+        if not scale > 1:
+            raise UsageError("guidance must be more than 1: that much and less guides to nothing.")
+        transformer = earlier(SpacetimeTransformer, folder / "transformer", "guide")
+        if transformer.config.guidance > 1:
+            raise UsageError("guide: the model has learned guidance already; name the one it learned from.")
         return cls(
-            transformer=SpacetimeTransformer.from_pretrained(folder / "transformer").eval(),
-            text_encoder=ConceptEncoder.from_pretrained(folder / "text_encoder").eval(),
+            transformer=transformer,
+            text_encoder=earlier(ConceptEncoder, folder / "text_encoder", "guide"),
             scale=scale,
         )
 

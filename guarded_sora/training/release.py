@@ -19,6 +19,7 @@ import torch
 from guarded_sora.generation import reading, vocabulary
 from guarded_sora.generation.models.autoencoder import VideoAutoencoder
 from guarded_sora.generation.models.base import euler_scheduler
+from guarded_sora.generation.models.load import load_model
 from guarded_sora.generation.models.text import ConceptEncoder
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.packaged import DISTILLED, FACTS
@@ -50,11 +51,11 @@ def without_teacher(trained: SpacetimeTransformer) -> SpacetimeTransformer:
 
 
 def _network(run: Path) -> SpacetimeTransformer:
-    return without_teacher(SpacetimeTransformer.from_pretrained(run / "export" / "transformer"))
+    return without_teacher(load_model(SpacetimeTransformer, run / "export" / "transformer"))
 
 
 def _words(run: Path) -> ConceptEncoder:
-    return ConceptEncoder.from_pretrained(run / "export" / "text_encoder")
+    return load_model(ConceptEncoder, run / "export" / "text_encoder")
 
 
 def _write(parts: Any, folder: Path) -> None:
@@ -65,21 +66,28 @@ def _write(parts: Any, folder: Path) -> None:
 def release(
     autoencoder: Path, base: Path, temporal: Path, spatial: Path, out: Path, distilled: Path | None = None
 ) -> dict[str, Any]:
-    """Write the shipped folder from the folders of the runs; returns the facts."""
+    """Write the shipped folder from the folders of the runs; returns the facts.
+
+    Raises ValueError, before anything is written, where a run has no whole model, or ``distilled`` has
+    learned no guidance.
+    """
+    fast = None if distilled is None else (_network(distilled), _words(distilled))
+    if fast is not None and not fast[0].config.guidance > 1:
+        raise ValueError("the distilled run has learned no guidance")
     pipeline = GuardedSoraPipeline(
-        autoencoder=VideoAutoencoder.from_pretrained(autoencoder / "export"),
+        autoencoder=load_model(VideoAutoencoder, autoencoder / "export"),
         text_encoder=_words(base),
         transformer=_network(base),
-        temporal=SpacetimeTransformer.from_pretrained(temporal / "export"),
-        spatial=SpacetimeTransformer.from_pretrained(spatial / "export"),
+        temporal=load_model(SpacetimeTransformer, temporal / "export"),
+        spatial=load_model(SpacetimeTransformer, spatial / "export"),
         scheduler=euler_scheduler(shift=SHIFT),
     )
     for folder in (*PARTS, "scheduler", DISTILLED):
         shutil.rmtree(out / folder, ignore_errors=True)
     _write(pipeline, out)
-    if distilled is not None:
-        _write(_network(distilled), out / DISTILLED / "transformer")
-        _write(_words(distilled), out / DISTILLED / "text_encoder")
+    if fast is not None:
+        for part, name in zip(fast, ("transformer", "text_encoder"), strict=True):
+            _write(part, out / DISTILLED / name)
     for path in out.rglob("config.json"):
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)  # where it was trained is nobody's business
@@ -97,9 +105,11 @@ def release(
         "spatial": json.loads((spatial / "config.json").read_text()),
         "seen": json.loads((base / "export" / "facts.json").read_text()),
     }
-    if distilled is not None:
+    if distilled is not None and fast is not None:
+        facts["parameters"][DISTILLED] = sum(p.numel() for part in fast for p in part.parameters())
         facts[DISTILLED] = json.loads((distilled / "config.json").read_text())
         facts["seen_" + DISTILLED] = json.loads((distilled / "export" / "facts.json").read_text())
+    facts["base"].pop("guidance", None)  # what a guide would have been given
     for name in ("base", "temporal", "spatial", DISTILLED):  # where the other parts lay is nobody's business
         for key in ("autoencoder", "text_encoder", "start", "guide"):
             facts.get(name, {}).pop(key, None)

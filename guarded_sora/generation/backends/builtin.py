@@ -46,7 +46,7 @@ class BuiltinBackend:
     ) -> None:
         """``reader``: reads prompts in the place of the grammar, see ``guarded_sora.generation.language``.
 
-        ``fast``: the distilled base model makes the films, with a third of the evaluations.
+        ``fast``: the distilled base model makes the films: a third of its evaluations, a third less time.
         """
         self._folder, self._reader, self._fast = folder, reader, fast
         self._pipeline: GuardedSoraPipeline | None = None
@@ -79,20 +79,21 @@ class BuiltinBackend:
                     "The generator's weights are missing; reinstall the package or run guarded-sora train."
                 )
             try:
-                import torch
                 from diffusers.utils import logging
 
                 from guarded_sora.generation.pipeline import GuardedSoraPipeline
 
-                # diffusers' own bar for four small files would only clutter the terminal.
+                # diffusers' own bar for one small file would only clutter the terminal.
                 logging.disable_progress_bar()
                 try:
                     pipeline = GuardedSoraPipeline.from_pretrained(
-                        str(self._folder), local_files_only=True, use_safetensors=True, dtype=torch.float32,
-                        **(_distilled(self._folder) if self._fast else {}),
-                    )  # fmt: skip
+                        str(self._folder), local_files_only=True, **_models(self._folder, fast=self._fast)
+                    )
                 finally:
                     logging.enable_progress_bar()
+                pipeline.base_shape(NATIVE, NATIVE)
+                if self._fast and pipeline.guidance() > 1:
+                    raise ValueError("the distilled model has learned no guidance")
             except ImportError as error:
                 raise BackendUnavailable(
                     "The generator needs torch and diffusers; install guarded-sora[generate]."
@@ -237,17 +238,20 @@ def _given(request: GenerationRequest, fps: float) -> dict[str, int]:
     return {"begin": begin, "end": end}
 
 
-def _distilled(folder: Path) -> dict[str, Any]:
-    """The parts of the pipeline that the distilled base model takes the place of."""
+def _models(folder: Path, *, fast: bool) -> dict[str, Any]:
+    """The networks of the pipeline; those of the distilled base model if it is to be ``fast``."""
+    from guarded_sora.generation.models.autoencoder import VideoAutoencoder
+    from guarded_sora.generation.models.load import load_model
     from guarded_sora.generation.models.text import ConceptEncoder
     from guarded_sora.generation.models.transformer import SpacetimeTransformer
 
-    kinds: dict[str, Any] = {"text_encoder": ConceptEncoder, "transformer": SpacetimeTransformer}
+    base = folder / DISTILLED if fast else folder
     return {
-        name: kind.from_pretrained(
-            str(folder / DISTILLED / name), local_files_only=True, use_safetensors=True
-        ).float()
-        for name, kind in kinds.items()
+        "autoencoder": load_model(VideoAutoencoder, folder / "autoencoder").float(),
+        "text_encoder": load_model(ConceptEncoder, base / "text_encoder").float(),
+        "transformer": load_model(SpacetimeTransformer, base / "transformer").float(),
+        "temporal": load_model(SpacetimeTransformer, folder / "temporal").float(),
+        "spatial": load_model(SpacetimeTransformer, folder / "spatial").float(),
     }
 
 

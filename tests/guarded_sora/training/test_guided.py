@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from guarded_sora.errors import UsageError
 from guarded_sora.generation.models.text import ConceptEncoder, empty_tokens
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
 from guarded_sora.generation.vocabulary import MAX_TOKENS, PAD, UNKNOWN
@@ -82,6 +83,19 @@ def test_what_is_learned_needs_no_guidance(guide: Guide) -> None:
         losses.append(whole.item())
     assert losses[-1] < 0.5 * losses[0]
     assert all(torch.equal(a, b) for a, b in zip(before, guide.transformer.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0, -3.0, float("nan")])
+def test_a_scale_that_guides_to_nothing_is_refused(tmp_path: Path, scale: float) -> None:
+    with pytest.raises(UsageError, match="more than 1"):
+        Guide.load(tmp_path, scale)
+
+
+def test_a_model_that_is_guided_already_is_no_guide(guide: Guide, tmp_path: Path) -> None:
+    guide.transformer.register_to_config(guidance=3.0)
+    guide.transformer.save_pretrained(tmp_path / "transformer")
+    with pytest.raises(UsageError, match="already"):
+        Guide.load(tmp_path, 3.0)
 
 
 def test_a_guide_is_read_from_an_exported_folder(guide: Guide, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from guarded_sora.errors import UsageError
 from guarded_sora.generation import GenerationRequest
 from guarded_sora.generation.backends.builtin import BuiltinBackend
 from guarded_sora.generation.models.transformer import SpacetimeTransformer
+from guarded_sora.generation.packaged import WEIGHTS
 from guarded_sora.training import train
 from guarded_sora.training.autoencoder import draw_drawn
 from guarded_sora.training.config import BaseConfig
@@ -89,6 +90,14 @@ def test_released_weights_make_a_clip(runs: Path, tmp_path: Path) -> None:
     clip = backend.generate(GenerationRequest(prompt="a dog", seconds=0.5, steps=1))
     assert clip.frames.shape == (9, 256, 256, 3)
     assert not BuiltinBackend(tmp_path).load().transformer.config.align
+
+
+@pytest.mark.parametrize("option", ["autoencoder", "start", "guide"])
+def test_a_run_from_a_folder_that_is_none_is_refused_before_it_begins(tmp_path: Path, option: str) -> None:
+    parts = {"autoencoder": str(WEIGHTS / "autoencoder"), option: str(tmp_path / "none")}
+    with pytest.raises(UsageError, match=f"^{option}: there is no model"):
+        train("base", out=tmp_path / "run", steps=1, **(BASE | parts))
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_names_and_options_are_refused(tmp_path: Path) -> None:
